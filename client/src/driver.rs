@@ -1,0 +1,293 @@
+//! Runs a client: connects, performs what the participant decides, connects again. [shell]
+//!
+//! Everything slow happens elsewhere: ledger writes and training on blocking threads, uploads and results on streams and
+//! tasks of their own, models on a writer thread. One loop feeds the participant, one input at a time.
+//!
+//! ```text
+//!   control stream ─┐                             ┌─▶ control stream
+//!   result streams ─┼─▶ inbox ─▶ participant ─▶ outputs ─▶ ledger (durable, awaited)
+//!   sealed updates ─┤      (decides)              ├─▶ training thread ─▶ sealed update
+//!   clock ──────────┘                             └─▶ upload task, model store, events
+//! ```
+//!
+//! # Errors
+//! A connection that fails is tried again for ever. What ends the process: a ledger that cannot be written, files that
+//! cannot be used, an address that cannot be served from.
+
+mod backoff;
+mod books;
+pub mod contribution;
+mod keeper;
+mod perform;
+mod report;
+mod session;
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use guildhall_privacy::noise::{NoiseSource, OpenDpNoise};
+use guildhall_privacy::update::SealedUpdate;
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::Name;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::wire;
+use tokio::sync::mpsc;
+
+use crate::config::{ClientConfig, WhenFinished};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::folder::{Access, Membership, read, write_durably};
+use crate::model_store::ModelStore;
+use crate::participant::{Participant, Standing};
+use crate::serve::{Listening, ServedModel, Service};
+use crate::transport::{self, Credentials};
+use backoff::BackOff;
+use books::Books;
+use contribution::{Contributor, OpenContributor};
+use keeper::Keeper;
+use session::Ending;
+
+/// Makes a source of noise, in the thread that uses it.
+pub type OpenNoise = Arc<dyn Fn() -> Box<dyn NoiseSource> + Send + Sync>;
+
+/// Where updates come from.
+#[derive(Clone)]
+pub struct Sources {
+    /// What a merchant contributes to a job.
+    pub contributor: OpenContributor,
+    /// Noise.
+    pub noise: OpenNoise,
+}
+
+impl Sources {
+    /// The merchant's own data, and OpenDP's noise.
+    pub fn real(config: &ClientConfig) -> Self {
+        Sources { contributor: contribution::from_data(config), noise: Arc::new(|| Box::new(OpenDpNoise)) }
+    }
+}
+
+/// Runs a client until `shutdown`, or until a job is finished where the configuration says so.
+///
+/// # Errors
+/// [`ClientError`]; a lost connection is none.
+pub async fn run(
+    config: ClientConfig,
+    events: impl Fn(Event) + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ClientError> {
+    let sources = Sources::real(&config);
+    run_with(config, sources, events, shutdown).await
+}
+
+/// [`run`] with other sources: scripted ones in tests.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: ClientConfig,
+    sources: Sources,
+    events: impl Fn(Event) + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ClientError> {
+    let mut shutdown = pin!(shutdown);
+    let membership = config.folder.membership()?;
+    let credentials = credentials(&membership);
+    let mut client = Client::open(config, sources, membership, Arc::new(events)).await?;
+    let listening = client.serve().await?;
+    let ended = client.stay_connected(&credentials, shutdown.as_mut()).await;
+    client.close().await;
+    listening.stop().await;
+    ended
+}
+
+/// Serves the newest version in the folder, without a server and without rounds, until `shutdown`.
+///
+/// # Errors
+/// [`ClientError::NothingToServe`] before the client followed its first job; [`ClientError::Ledger`] while another
+/// process runs this client, which then serves already.
+pub async fn serve_only(
+    config: ClientConfig,
+    events: impl Fn(Event) + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ClientError> {
+    let membership = config.folder.membership()?;
+    let sources = Sources::real(&config);
+    let mut client = Client::open(config, sources, membership, Arc::new(events)).await?;
+    if client.service.current().is_none() {
+        return Err(ClientError::NothingToServe { dir: client.config.folder.path().to_path_buf() });
+    }
+    let listening = client.serve().await?;
+    shutdown.await;
+    client.close().await;
+    listening.stop().await;
+    Ok(())
+}
+
+fn credentials(membership: &Membership) -> Credentials {
+    Credentials {
+        authority: membership.authority.clone(),
+        certificate: membership.certificate.clone(),
+        key: membership.tls_key.clone(),
+    }
+}
+
+/// An update that is ready, or why there is none (never for a reason that depends on rows).
+struct Sealed {
+    sid: Digest,
+    update: Result<SealedUpdate, String>,
+}
+
+/// The job that is followed, as the shell needs it.
+struct OpenJob {
+    spec: Arc<JobSpec>,
+    label: String,
+    contributor: Option<Arc<dyn Contributor>>,
+    keeper: Keeper,
+}
+
+/// A running client.
+struct Client {
+    config: ClientConfig,
+    sources: Sources,
+    events: Arc<dyn Fn(Event) + Send + Sync>,
+    participant: Arc<Mutex<Participant>>,
+    books: Books,
+    job: Option<OpenJob>,
+    service: Arc<Service>,
+    sealed_in: mpsc::UnboundedSender<Sealed>,
+    sealed: mpsc::UnboundedReceiver<Sealed>,
+    /// When to wake the participant, on its clock.
+    wakes_ms: BTreeSet<u64>,
+    started: Instant,
+    /// Why the session should end, if it should.
+    hang_up: Option<String>,
+    finished: bool,
+}
+
+impl Client {
+    async fn open(
+        config: ClientConfig,
+        sources: Sources,
+        membership: Membership,
+        events: Arc<dyn Fn(Event) + Send + Sync>,
+    ) -> Result<Self, ClientError> {
+        let pinned = config.folder.read_roster()?;
+        let standing = Standing {
+            merchant: config.merchant.clone(),
+            identity: membership.identity,
+            certificate: Digest::of_bytes(&membership.certificate),
+            federation: membership.federation,
+            federation_key: membership.federation_key,
+            policy: config.policy.clone(),
+            software: software(),
+        };
+        let participant = Participant::new(standing, pinned.as_ref())?;
+        let books = Books::open(&config.folder.ledger(), config.budget).await?;
+        let (sealed_in, sealed) = mpsc::unbounded_channel();
+        let service = Arc::new(Service::new(config.budget));
+        let mut client = Client {
+            config,
+            sources,
+            events,
+            participant: Arc::new(Mutex::new(participant)),
+            books,
+            job: None,
+            service,
+            sealed_in,
+            sealed,
+            wakes_ms: BTreeSet::new(),
+            started: Instant::now(),
+            hang_up: None,
+            finished: false,
+        };
+        client.serve_what_is_there();
+        Ok(client)
+    }
+
+    /// Serves the newest version that is on disk, before the server is reached.
+    fn serve_what_is_there(&mut self) {
+        let path = self.config.folder.followed_job();
+        if !path.exists() {
+            return;
+        }
+        let Some(spec) = read(&path).ok().and_then(|bytes| wire::decode::<JobSpec>(&bytes, wire::OBJECT_BYTES_MAX).ok())
+        else {
+            return;
+        };
+        let label = report::label(&spec);
+        let newest = ModelStore::open(&self.config.folder.models(&spec.digest()), &spec).and_then(|mut s| s.newest());
+        self.books.note_epsilon(&self.service, Some(&spec.name));
+        if let Ok(Some(stored)) = newest {
+            let served = ServedModel::new(&Arc::new(spec), &label, stored.version, stored.model, &stored.state);
+            self.service.publish(served);
+        }
+    }
+
+    async fn serve(&self) -> Result<Listening, ClientError> {
+        let listening = Listening::start(Arc::clone(&self.service), self.config.serve).await?;
+        let address = listening.address;
+        write_durably(&self.config.folder.serve_address(), address.to_string().as_bytes(), Access::Shared)?;
+        self.tell(Event::Serving { address });
+        Ok(listening)
+    }
+
+    /// Sessions, one after the other, with growing pauses while they fail.
+    async fn stay_connected<S: Future<Output = ()>>(
+        &mut self,
+        credentials: &Credentials,
+        mut shutdown: std::pin::Pin<&mut S>,
+    ) -> Result<(), ClientError> {
+        let mut back_off = BackOff::default();
+        loop {
+            let connected = tokio::select! {
+                () = shutdown.as_mut() => return Ok(()),
+                connected = transport::connect(self.config.server, credentials) => connected,
+            };
+            let reason = match connected {
+                Ok(link) => match self.session(link, shutdown.as_mut(), &mut back_off).await? {
+                    Ending::Shutdown => return Ok(()),
+                    Ending::Finished if self.config.when_finished == WhenFinished::Exit => return Ok(()),
+                    Ending::Finished => "the job is finished".to_owned(),
+                    Ending::Lost(reason) => reason,
+                },
+                Err(error @ transport::TransportError::Credentials(_)) => return Err(error.into()),
+                Err(error) => error.to_string(),
+            };
+            self.tell(Event::Disconnected { reason });
+            let pause = back_off.next_pause();
+            tokio::select! {
+                () = shutdown.as_mut() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.keeper.flush().await;
+        }
+        // The address is of no use to anybody now; a left-over file does no harm.
+        let _ = std::fs::remove_file(self.config.folder.serve_address());
+    }
+
+    fn tell(&self, event: Event) {
+        (self.events)(event);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn with_participant<T>(&self, ask: impl FnOnce(&mut Participant) -> T) -> T {
+        ask(&mut self.participant.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn software() -> Name {
+    Name::new(concat!("guildhall-", env!("CARGO_PKG_VERSION"))).expect("a legal name")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! From a merchant's data to a sealed update. Whatever happens to rows in here, an update comes out.
+//!
+//! # Privacy
+//! Noise is drawn before any row is read. Training that fails, panics or has nothing to say contributes zero, and the
+//! noise is sent all the same: nobody outside can tell. Who enters a round is an independent coin per shopper.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use guildhall_privacy::noise::{NoiseError, NoiseShare, NoiseSource};
+use guildhall_privacy::parameter::{ClippingParameters, ParameterError};
+use guildhall_privacy::update::{ClippedSum, DangerousPolicy, PermitRefused, SealedUpdate, UnprotectedPermit};
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::RoundId;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::round_parameters::RoundMode;
+use guildhall_shared::task::Task;
+
+use crate::config::ClientConfig;
+use crate::data::observations::Observations;
+use crate::data::{self, DataConfig};
+use crate::folder::read_or_draw_secret;
+use crate::participant::TrainOrder;
+use crate::train::Trainer;
+use crate::train::participation::{Participation, ParticipationKey};
+
+/// What a merchant adds to a round: the clipped sum over its shoppers.
+pub trait Contributor: Send + Sync {
+    /// x for this round.
+    ///
+    /// # Errors
+    /// Anything. The caller sends zero and noise instead, so no error is ever seen outside.
+    fn clipped_sum(&self, weights: &[f64], round: RoundId) -> Result<ClippedSum, ContributionError>;
+}
+
+/// Why there is no contribution. For the merchant's own log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ContributionError(pub String);
+
+/// Prepares what a merchant contributes to a job; the error is why it can only follow the job.
+pub type OpenContributor = Arc<dyn Fn(&Arc<JobSpec>, Digest) -> Result<Arc<dyn Contributor>, ContributionError> + Send + Sync>;
+
+/// Why no update could be sealed. None of it depends on rows.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// No noise.
+    #[error("the noise could not be drawn: {0}")]
+    Noise(#[from] NoiseError),
+    /// The clip of the job.
+    #[error("the job's clip cannot be used: {0}")]
+    Clipping(#[from] ParameterError),
+    /// No permit.
+    #[error(transparent)]
+    Permit(#[from] PermitRefused),
+}
+
+/// Contributions from the merchant's own data.
+pub fn from_data(config: &ClientConfig) -> OpenContributor {
+    let config = config.clone();
+    Arc::new(move |spec, job| {
+        let contributor: Arc<dyn Contributor> = match (&spec.task, &config.data) {
+            (Task::Dummy { .. }, _) => Arc::new(Dummy { clipping: clipping(spec)? }),
+            (_, Some(data)) => Arc::new(FromData::open(&config, data, spec, job)?),
+            (_, None) => {
+                let reason = "client.toml has no [data] table: this merchant follows the job and contributes nothing";
+                return Err(ContributionError(reason.into()));
+            }
+        };
+        Ok(contributor)
+    })
+}
+
+fn clipping(spec: &JobSpec) -> Result<ClippingParameters, ContributionError> {
+    let parameters = spec.model().parameter_count();
+    ClippingParameters::new(&spec.clipping, parameters).map_err(|error| ContributionError(error.to_string()))
+}
+
+/// A dummy task has no rows: its contribution is zero.
+struct Dummy {
+    clipping: ClippingParameters,
+}
+
+impl Contributor for Dummy {
+    fn clipped_sum(&self, _: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
+        Ok(ClippedSum::zero(&self.clipping))
+    }
+}
+
+struct FromData {
+    trainer: Trainer,
+    train: Observations,
+    key: ParticipationKey,
+    spec: Arc<JobSpec>,
+    job: Digest,
+    clipping: ClippingParameters,
+}
+
+impl FromData {
+    fn open(
+        config: &ClientConfig,
+        data: &DataConfig,
+        spec: &Arc<JobSpec>,
+        job: Digest,
+    ) -> Result<Self, ContributionError> {
+        let error = |error: &dyn std::fmt::Display| ContributionError(error.to_string());
+        let (splits, _) = data::load(data, &spec.task).map_err(|e| error(&e))?;
+        let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
+        Ok(FromData {
+            trainer: Trainer::new(&spec.model(), &config.device).map_err(|e| error(&e))?,
+            train: splits.train,
+            key: ParticipationKey::from_bytes(*key),
+            spec: Arc::clone(spec),
+            job,
+            clipping: clipping(spec)?,
+        })
+    }
+}
+
+impl Contributor for FromData {
+    fn clipped_sum(&self, weights: &[f64], round: RoundId) -> Result<ClippedSum, ContributionError> {
+        let rate = self.spec.round.participation_rate;
+        let coins = Participation::new(&self.key, self.job, round, rate);
+        let enters = |shopper| coins.enters(shopper);
+        let (sum, tally) = self
+            .trainer
+            .clipped_sum(weights, &self.train, &enters, &self.clipping)
+            .map_err(|error| ContributionError(error.to_string()))?;
+        if tally.added > self.spec.round.shoppers_per_merchant_max {
+            // Local, and no reason to hold anything back: a wrapped sum costs utility, never privacy.
+            tracing::warn!("more shoppers entered than the job's ring is sized for; tell the operator to raise round.shoppers_per_merchant_max");
+        }
+        Ok(sum)
+    }
+}
+
+/// Draws noise, then trains, then seals. [`ClippedSum::zero`] stands in for training that fails.
+///
+/// # Errors
+/// [`SealError`], before any row is read.
+pub fn seal(
+    contributor: &dyn Contributor,
+    noise: &mut dyn NoiseSource,
+    dangerous: DangerousPolicy,
+    spec: &JobSpec,
+    order: &TrainOrder,
+) -> Result<SealedUpdate, SealError> {
+    let parameters = &order.parameters;
+    let dimension = parameters.parameters as usize;
+    let clipping = ClippingParameters::new(&spec.clipping, dimension)?;
+    match parameters.mode {
+        RoundMode::LocalNoise => {
+            let share = NoiseShare::draw(noise, parameters.noise_standard_deviation_local, dimension)?;
+            Ok(contribution(contributor, &clipping, order).add_noise(share).seal(parameters.ring))
+        }
+        RoundMode::Unprotected => {
+            let permit = UnprotectedPermit::from_policy(dangerous)?;
+            Ok(contribution(contributor, &clipping, order).leave_unprotected(&permit).seal(parameters.ring))
+        }
+    }
+}
+
+fn contribution(contributor: &dyn Contributor, clipping: &ClippingParameters, order: &TrainOrder) -> ClippedSum {
+    let trained = catch_unwind(AssertUnwindSafe(|| contributor.clipped_sum(&order.state.weights, order.round)));
+    match trained {
+        Ok(Ok(sum)) => sum,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "training failed; zero is sent with its noise");
+            ClippedSum::zero(clipping)
+        }
+        Err(_) => {
+            tracing::error!("training panicked; zero is sent with its noise");
+            ClippedSum::zero(clipping)
+        }
+    }
+}

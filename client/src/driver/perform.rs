@@ -1,0 +1,202 @@
+//! Performs what the participant decides, in order, and feeds the answers back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use guildhall_privacy::update::DangerousPolicy;
+use guildhall_shared::digest::Digest;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::message::UpdateHeader;
+use guildhall_shared::model_state::ModelState;
+use guildhall_shared::wire;
+
+use super::books::blocking;
+use super::contribution::{Contributor, ContributionError, seal};
+use super::keeper::Keeper;
+use super::session::Wire;
+use super::{Client, OpenJob, Sealed, report};
+use crate::error::ClientError;
+use crate::folder::{Access, write_durably};
+use crate::model_store::{ModelStore, Retention, StoredModel};
+use crate::participant::{Input, Output, Permission, Report, ReserveOrder, TrainOrder};
+use crate::serve::ServedModel;
+
+/// What opening a job gives.
+struct Opened {
+    store: ModelStore,
+    newest: Option<StoredModel>,
+    contributor: Result<Arc<dyn Contributor>, ContributionError>,
+}
+
+impl Client {
+    /// Feeds one input, performs everything that follows from it, and leaves nothing unanswered.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub(super) async fn feed(&mut self, input: Input, wire: &mut Option<Wire>) -> Result<(), ClientError> {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.decide(input).await? {
+                inputs.extend(self.perform(output, wire).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the participant. A result is hashed and applied on a blocking thread.
+    async fn decide(&mut self, input: Input) -> Result<Vec<Output>, ClientError> {
+        let now_ms = self.now_ms();
+        let participant = Arc::clone(&self.participant);
+        let heavy = matches!(input, Input::Result { .. });
+        let ask = move || {
+            let mut out = Vec::new();
+            let verdict = participant.lock().unwrap_or_else(PoisonError::into_inner).handle(now_ms, input, &mut out);
+            (out, verdict)
+        };
+        let (out, verdict) = if heavy { blocking(ask).await? } else { ask() };
+        if let Err(refused) = verdict {
+            self.refused(&refused);
+        }
+        Ok(out)
+    }
+
+    async fn perform(&mut self, output: Output, wire: &mut Option<Wire>) -> Result<Option<Input>, ClientError> {
+        match output {
+            Output::Send(message) => {
+                if let Some(wire) = wire
+                    && let Err(error) = wire.control.send(&message).await
+                {
+                    self.hang_up = Some(error.to_string());
+                }
+            }
+            Output::PinRoster(roster) => self.config.folder.write_roster(&roster)?,
+            Output::OpenJob { digest, spec } => return self.open_job(digest, spec).await.map(Some),
+            Output::LoadModel { version } => return Ok(Some(self.load_model(version).await)),
+            Output::StoreModel { version, model, state, keep } => self.new_model(version, model, state, keep),
+            Output::Reserve(order) => return self.reserve(&order).await.map(Some),
+            Output::Refund { sid } => {
+                self.books.refund(sid).await?;
+                self.note_epsilon();
+            }
+            Output::Train(order) => self.train(*order),
+            Output::Commit { sid } => {
+                let hash = self.books.commit(sid).await?;
+                return Ok(Some(Input::Committed { sid, hash }));
+            }
+            Output::Upload { header } => self.upload(header, wire),
+            Output::Settle { sid, outcome } => self.books.settle(sid, outcome).await?,
+            Output::Report(report) => {
+                // Whoever hears of the end may look at the folder.
+                if let (Report::Finished { .. }, Some(job)) = (&report, &mut self.job) {
+                    job.keeper.flush().await;
+                }
+                self.report(report);
+            }
+            Output::WakeAt { at_ms } => {
+                self.wakes_ms.insert(at_ms);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open_job(&mut self, digest: Digest, spec: Arc<JobSpec>) -> Result<Input, ClientError> {
+        if let Some(job) = &mut self.job {
+            job.keeper.flush().await;
+        }
+        let folder = self.config.folder.clone();
+        let open = Arc::clone(&self.sources.contributor);
+        let of = Arc::clone(&spec);
+        let opened = blocking(move || {
+            let mut store = ModelStore::open(&folder.models(&digest), &of)?;
+            if let Ok(bytes) = wire::encode(&*of) {
+                write_durably(&folder.followed_job(), &bytes, Access::Shared)?;
+            }
+            let newest = store.newest()?;
+            Ok::<_, ClientError>(Opened { store, newest, contributor: open(&of, digest) })
+        });
+        let Opened { store, newest, contributor } = opened.await??;
+        let objection = contributor.as_ref().err().map(ToString::to_string);
+        let label = report::label(&spec);
+        let (version, model, state) = match newest {
+            Some(stored) => (stored.version, stored.model, Arc::new(stored.state)),
+            None => {
+                let first = ModelState::initial(&spec);
+                (0, first.hash(&spec.model()), Arc::new(first))
+            }
+        };
+        let seen = self.books.last_round(&spec.name);
+        let contributor = contributor.ok();
+        self.job = Some(OpenJob { spec: Arc::clone(&spec), label, contributor, keeper: Keeper::start(store) });
+        self.publish(version, model, &state);
+        self.note_epsilon();
+        Ok(Input::JobOpened { version, state, seen, objection })
+    }
+
+    async fn load_model(&mut self, version: u32) -> Input {
+        let stored = match &mut self.job {
+            Some(job) => job.keeper.load(version).await,
+            None => None,
+        };
+        Input::ModelLoaded { version, state: stored.map(|stored| Arc::new(stored.state)) }
+    }
+
+    fn new_model(&mut self, version: u32, model: Digest, state: Arc<ModelState>, keep: bool) {
+        self.publish(version, model, &state);
+        let retention = if keep { Retention::Pinned } else { Retention::Ordinary };
+        if let Some(job) = &mut self.job {
+            job.keeper.store(version, model, state, retention);
+        }
+    }
+
+    /// Serves a version, unless a newer one of the same job is served: while a history is derived again, old ones pass.
+    fn publish(&self, version: u32, model: Digest, state: &ModelState) {
+        let Some(job) = &self.job else { return };
+        let newer = |served: &Arc<ServedModel>| served.job == job.spec.name && served.version > version;
+        if !self.service.current().as_ref().is_some_and(newer) {
+            self.service.publish(ServedModel::new(&job.spec, &job.label, version, model, state));
+        }
+    }
+
+    async fn reserve(&mut self, order: &ReserveOrder) -> Result<Input, ClientError> {
+        let sid = order.sid;
+        let answer = match self.books.reserve(order).await? {
+            Ok(()) => Input::Reserved { sid },
+            Err(refusal) => Input::ReserveRefused { sid, refusal },
+        };
+        self.note_epsilon();
+        Ok(answer)
+    }
+
+    /// Trains on a blocking thread; the sealed update comes back through a channel, whatever became of the session.
+    fn train(&mut self, order: TrainOrder) {
+        let sid = order.sid;
+        let answer = self.sealed_in.clone();
+        let Some((contributor, spec)) =
+            self.job.as_ref().and_then(|job| Some((job.contributor.clone()?, Arc::clone(&job.spec))))
+        else {
+            let _ = answer.send(Sealed { sid, update: Err("there is nothing to contribute from".into()) });
+            return;
+        };
+        let open_noise = Arc::clone(&self.sources.noise);
+        let allow_privacy_none = self.config.policy.privacy_none == Permission::Allowed;
+        tokio::task::spawn_blocking(move || {
+            let dangerous = DangerousPolicy { allow_privacy_none };
+            let update = seal(&*contributor, &mut *open_noise(), dangerous, &spec, &order);
+            let _ = answer.send(Sealed { sid, update: update.map_err(|error| error.to_string()) });
+        });
+    }
+
+    fn upload(&mut self, header: UpdateHeader, wire: &Option<Wire>) {
+        let (Some(wire), Some(committed)) = (wire, self.books.committed(header.sid)) else { return };
+        let link = wire.link.clone();
+        tokio::spawn(async move {
+            if let Err(error) = link.upload(&header, committed.bytes()).await {
+                tracing::warn!(%error, "an update was not sent whole; its debit stays");
+            }
+        });
+    }
+
+    fn note_epsilon(&self) {
+        self.books.note_epsilon(&self.service, self.job.as_ref().map(|job| &job.spec.name));
+    }
+}

@@ -1,0 +1,35 @@
+//! The merchant's side of a federation: its data stays here, and so does every number that is not clipped and noised.
+//!
+//! ```text
+//! join ──▶ folder (identity, certificate, client.toml, ledger, models)
+//!                        │
+//! config ──▶ driver [shell] ──▶ participant [core] ──▶ what to do next
+//!              │  │  │  └─▶ serve        HTTP on loopback: predict, model, health, metrics
+//!              │  │  └────▶ model_store  versions on disk, each hash-checked when read
+//!              │  └───────▶ contribution data → train → clip → noise → sealed update
+//!              └──────────▶ transport    QUIC, the only file that names quinn
+//! ```
+//!
+//! [`participant`] decides and does nothing; [`driver`] does and decides nothing. What may leave this process is
+//! decided by the types of `guildhall-privacy`: only a committed update can be read as bytes.
+
+pub mod config;
+pub mod data;
+pub mod driver;
+pub mod error;
+pub mod evaluate;
+pub mod event;
+pub mod folder;
+pub mod join;
+pub mod model;
+pub mod model_store;
+pub mod participant;
+pub mod serve;
+pub mod train;
+pub mod transport;
+
+pub use config::ClientConfig;
+pub use driver::{run, serve_only};
+pub use error::ClientError;
+pub use event::Event;
+pub use join::{JoinOptions, Joined, join};

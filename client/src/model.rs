@@ -1,0 +1,6 @@
+//! Where and how a model is computed: the device, and the forward pass at one fixed batch shape.
+
+mod device;
+pub(crate) mod network;
+
+pub use device::{DeviceChoice, DeviceError, ParseDeviceError};

@@ -1,0 +1,147 @@
+//! What a client does in a session and in its rounds: decisions only. [core]
+//!
+//! ```text
+//! session:  Connected ─Hello▶ Welcome(roster) ─pin▶ Job ─OpenJob▶ JobOpened ─CatchUp▶ records… ─Ready▶ rounds
+//! attempt:  Offer ─Reserve▶ Reserved ─Accept▶ Begin ─Train▶ Trained ─Commit▶ Committed ─slot▶ Upload ─▶ Result | Abort
+//!                     └ refused: Decline     └──── Abort, Result, new Offer, lost link: Refund ────┘ (only before Commit)
+//! ```
+//!
+//! Every version of the model is recomputed from the released sums; nobody's word is taken for a hash. Once a hash
+//! disagrees, the client takes part in no further round of that job.
+//!
+//! # Privacy
+//! What is decided here never depends on rows: training has no say but "done". One session id leads to at most one
+//! upload; a (round, attempt) that is not greater than every one seen is declined; a reservation is refunded only while
+//! nothing was committed.
+
+mod attempt;
+mod input;
+mod job;
+mod policy;
+mod records;
+mod refused;
+mod session;
+
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{MerchantIndex, Name};
+use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::message::{ClientMessage, Offer, ServerMessage};
+
+pub use input::{
+    Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder,
+};
+pub use policy::{JobPattern, Permission, Policy};
+pub use refused::Refused;
+
+use attempt::Attempt;
+use job::FollowedJob;
+
+/// Who this client is and what it allows.
+pub struct Standing {
+    /// The merchant.
+    pub merchant: Name,
+    /// Its identity.
+    pub identity: IdentityKey,
+    /// SHA-256 of its TLS certificate (DER).
+    pub certificate: Digest,
+    /// The federation.
+    pub federation: Digest,
+    /// The key that signs rosters, jobs, offers and results.
+    pub federation_key: PublicKey,
+    /// What it takes part in.
+    pub policy: Policy,
+    /// Its software version, for the operator's log.
+    pub software: Name,
+}
+
+/// The roster this client pinned, and its own place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pinned {
+    digest: Digest,
+    merchants: u32,
+    own: MerchantIndex,
+}
+
+/// A client's state. Feed it inputs in order; perform its outputs in order, each before the next input.
+pub struct Participant {
+    standing: Standing,
+    pinned: Option<Pinned>,
+    connected: bool,
+    job: Option<FollowedJob>,
+    attempt: Option<Attempt>,
+    /// An offer for a version whose sum is still on its way, or that came while an answer is awaited.
+    held_offer: Option<Offer>,
+}
+
+impl Participant {
+    /// A client that starts, with the roster it pinned earlier.
+    ///
+    /// # Errors
+    /// [`Refused::Roster`], [`Refused::NotListed`] when the pinned roster is not this federation's or not this client's.
+    pub fn new(standing: Standing, pinned: Option<&SignedRoster>) -> Result<Self, Refused> {
+        let pinned = pinned.map(|roster| session::check_roster(&standing, roster)).transpose()?;
+        Ok(Participant { standing, pinned, connected: false, job: None, attempt: None, held_offer: None })
+    }
+
+    /// Takes one input and says what to do. After an error the state is unchanged.
+    ///
+    /// # Errors
+    /// [`Refused`]: what the server said is not acted upon.
+    pub fn handle(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output>) -> Result<(), Refused> {
+        match input {
+            Input::Connected => self.greet(out),
+            Input::Disconnected => self.part(out),
+            Input::Message(message) => return self.message(now_ms, message, out),
+            Input::Result { header, words } => return self.result(now_ms, header, words, out),
+            Input::JobOpened { version, state, seen, objection } => {
+                self.job_opened(now_ms, version, state, seen, objection, out);
+            }
+            Input::ModelLoaded { version, state } => self.model_loaded(now_ms, version, state, out),
+            Input::Reserved { sid } => self.reserved(now_ms, sid, out),
+            Input::ReserveRefused { sid, refusal } => self.reserve_refused(now_ms, sid, refusal, out),
+            Input::Trained { sid } => self.trained(sid, out),
+            Input::TrainingImpossible { sid, reason } => self.training_impossible(sid, reason, out),
+            Input::Committed { sid, hash } => self.committed(now_ms, sid, hash, out),
+            Input::Woke => {
+                self.upload_when_due(now_ms, out);
+                self.ask_again_when_due(now_ms, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now_ms: u64, message: ServerMessage, out: &mut Vec<Output>) -> Result<(), Refused> {
+        match message {
+            ServerMessage::Welcome(welcome) => self.welcome(welcome, out),
+            ServerMessage::Job(job) => self.announced(now_ms, job, out),
+            ServerMessage::Offer(offer) => self.offer(now_ms, offer, out),
+            ServerMessage::Begin(begin) => self.begin(now_ms, &begin, out),
+            ServerMessage::Receipt(receipt) => self.receipt(&receipt),
+            ServerMessage::Abort(abort) => self.abort(&abort, out),
+            ServerMessage::RollBack(roll_back) => self.roll_back(now_ms, roll_back, out),
+            ServerMessage::Finished(finished) => self.finished(now_ms, &finished, out),
+            ServerMessage::Refusal(refusal) => Err(Refused::ByServer(refusal.reason)),
+        }
+    }
+
+    /// The job that is followed and its label, if any: for whoever serves or reports.
+    pub fn label(&self) -> Option<String> {
+        self.job.as_ref().map(|job| job.label.clone())
+    }
+
+    /// How long a result may be now: n and the bytes of its words. `None` while no job is open.
+    pub fn result_limits(&self) -> Option<(usize, usize)> {
+        let merchants = self.pinned?.merchants as usize;
+        self.job.as_ref().map(|job| (merchants, job.parameters.vector_bytes()))
+    }
+}
+
+fn send(message: impl Into<ClientMessage>, out: &mut Vec<Output>) {
+    out.push(Output::Send(message.into()));
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::harness::job as test_job;

@@ -1,0 +1,333 @@
+//! What a person types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use guildhall_shared::id::Name;
+
+use crate::federated::NoiseMode;
+
+/// Merchants learn together without pooling their shoppers' data.
+#[derive(Debug, Parser)]
+#[command(name = "guildhall", version, arg_required_else_help = true, after_help = "Start with `guildhall demo`.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A whole federation on this machine: server, merchants, real rounds, a result table, a served model
+    Demo(DemoArgs),
+    /// The operator's side: make a federation, invite, close the roster, submit a job, run
+    Server {
+        /// The federation's folder
+        #[arg(long, global = true, default_value = "guildhall-server")]
+        dir: PathBuf,
+        /// What to do
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+    /// Become a member: make keys, get enrolled, write the client's configuration
+    Join(JoinArgs),
+    /// Take part in rounds, keep the local model fresh, serve it
+    Client(ClientArgs),
+    /// Only serve the newest model, take part in nothing
+    Serve(ServeArgs),
+    /// Train a job with simulated merchants in this process and compare it with what they could do alone
+    Simulate(SimulateArgs),
+    /// Before spending anything: noise against signal, shoppers needed, epsilon by rounds
+    Plan(PlanArgs),
+    /// Privacy arithmetic
+    Privacy {
+        /// What to compute
+        #[command(subcommand)]
+        command: PrivacyCommand,
+    },
+    /// Look at data, or get the demo's
+    Data {
+        /// What to do
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// What this machine or network can carry
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+/// Who the demo's merchants are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum MerchantsBy {
+    /// Nine departments of a retailer
+    Department,
+    /// The retailer's largest stores
+    Store,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Who the merchants are
+    #[arg(long, value_enum, default_value = "department")]
+    pub by: MerchantsBy,
+    /// The reader's own data: a folder with one .csv or .parquet file of baskets per merchant
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Share of its households each merchant knows [default: 0.1 for departments, 1.0 for stores]
+    #[arg(long)]
+    pub share: Option<f64>,
+    /// Privacy budget of the whole job for one shopper [default: the job's]
+    #[arg(long)]
+    pub epsilon: Option<f64>,
+    /// Rounds [default: the job's]
+    #[arg(long)]
+    pub rounds: Option<u32>,
+    /// Number of merchants [default: 9 departments, 20 stores]
+    #[arg(long)]
+    pub merchants: Option<usize>,
+    /// Draws of the shares the figures are averaged over; the first is the one that runs in processes
+    #[arg(long, default_value_t = 3)]
+    pub draws: u64,
+    /// Keep everything (keys, ledgers, models, logs, a picture) in this folder
+    #[arg(long)]
+    pub keep: Option<PathBuf>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `server …`
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Make a federation: authority key, certificates, configuration
+    Init {
+        /// The federation's name
+        #[arg(long, default_value = "guildhall")]
+        name: Name,
+        /// Where merchants will reach the server
+        #[arg(long, default_value = "127.0.0.1:4433")]
+        address: SocketAddr,
+    },
+    /// Print a one-time invitation for a merchant
+    Invite {
+        /// The merchant's name
+        merchant: Name,
+    },
+    /// The list of merchants
+    Roster {
+        /// What to do
+        #[command(subcommand)]
+        command: RosterCommand,
+    },
+    /// Jobs
+    Job {
+        /// What to do
+        #[command(subcommand)]
+        command: JobCommand,
+    },
+    /// The model's versions
+    Versions,
+    /// Go back to an earlier version; every client follows
+    RollBack {
+        /// The version
+        version: u32,
+    },
+    /// What the federation is doing
+    Status,
+    /// Run the server
+    Run {
+        /// Print one JSON object per event on standard output
+        #[arg(long)]
+        events: bool,
+    },
+}
+
+/// `server roster …`
+#[derive(Debug, Subcommand)]
+pub enum RosterCommand {
+    /// Pin the list of merchants; nobody can join after
+    Close,
+}
+
+/// `server job …`
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Submit a job file; its rounds begin once a quorum is connected
+    Submit {
+        /// The job file
+        file: PathBuf,
+    },
+}
+
+/// `join`
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The text that `guildhall server invite` printed
+    pub invitation: String,
+    /// The client's folder
+    #[arg(long, default_value = "guildhall-client")]
+    pub dir: PathBuf,
+    /// Where the merchant's rows live
+    #[arg(long, default_value = "local")]
+    pub region: Name,
+    /// Privacy budget of one shopper over all jobs
+    #[arg(long)]
+    pub budget_epsilon: f64,
+    /// Delta of the budget
+    #[arg(long)]
+    pub budget_delta: f64,
+    /// TOML file with a [data] table, as `guildhall data check FILE` suggests; without it the client only follows jobs
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Take part in plain rounds, in which the server reads each noised update
+    #[arg(long)]
+    pub allow_plain_mode: bool,
+}
+
+/// `client`
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+    /// Print one JSON object per event on standard output
+    #[arg(long)]
+    pub events: bool,
+    /// End when the job is finished
+    #[arg(long)]
+    pub exit_when_finished: bool,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The job file, with a [simulation] table
+    #[arg(long)]
+    pub job: PathBuf,
+    /// The folder with the data, or the file itself
+    #[arg(long)]
+    pub data: PathBuf,
+    /// How updates are noised
+    #[arg(long, value_enum, default_value = "masked")]
+    pub mode: NoiseMode,
+    /// Another epsilon than the job's
+    #[arg(long)]
+    pub epsilon: Option<f64>,
+    /// Another public seed than the job's. Noise is never seeded
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The job file
+    #[arg(long)]
+    pub job: PathBuf,
+    /// Number of merchants to plan for
+    #[arg(long, default_value_t = 9)]
+    pub merchants: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `privacy …`
+#[derive(Debug, Subcommand)]
+pub enum PrivacyCommand {
+    /// Epsilon of a zCDP rho, or of a noise multiplier over rounds
+    Epsilon {
+        /// Total rho
+        #[arg(long, required_unless_present = "noise_multiplier", conflicts_with = "noise_multiplier")]
+        rho: Option<f64>,
+        /// Standard deviation of the noise over the clip
+        #[arg(long, requires = "rounds")]
+        noise_multiplier: Option<f64>,
+        /// Rounds
+        #[arg(long, requires = "noise_multiplier")]
+        rounds: Option<u32>,
+        /// Delta
+        #[arg(long)]
+        delta: f64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `data …`
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Explain what a CSV or Parquet file holds, or what a client's schema makes of it
+    Check {
+        /// The file
+        file: PathBuf,
+        /// A client.toml whose [data] table describes the file
+        #[arg(long)]
+        schema: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Get a public data set and derive the demo's extract from it
+    Fetch {
+        /// Which: complete-journey
+        name: String,
+        /// Where to put the extract
+        #[arg(long, default_value = "deploy/samples/data")]
+        out: PathBuf,
+    },
+}
+
+/// `bench …`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Rounds of real processes on loopback, with dummy training
+    Round(BenchRoundArgs),
+}
+
+/// `bench round`
+#[derive(Debug, Args)]
+pub struct BenchRoundArgs {
+    /// Number of client processes
+    #[arg(long, default_value_t = 10)]
+    pub merchants: usize,
+    /// Parameters of the model
+    #[arg(long, default_value_t = 1_000_000)]
+    pub parameters: usize,
+    /// Rounds; the first is not counted
+    #[arg(long, default_value_t = 6)]
+    pub rounds: u32,
+    /// Plain rounds, without masks (the only kind so far)
+    #[arg(long)]
+    pub plain: bool,
+    /// Kill this many clients in the middle of the second round
+    #[arg(long, default_value_t = 0)]
+    pub kill: usize,
+    /// Milliseconds until missing updates are no longer awaited
+    #[arg(long, default_value_t = 30_000)]
+    pub deadline_ms: u64,
+    /// Draw full noise too
+    #[arg(long)]
+    pub noise: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,85 @@
+//! One table of models on the same test rows: alone, together without and with privacy, blended, pooled.
+
+use std::collections::BTreeMap;
+
+use guildhall_client::data::observations::Observations;
+use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::Scored;
+use guildhall_client::train::baseline::{Baseline, Tuning};
+use guildhall_shared::id::Name;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::federated::Merchants;
+
+/// AUC of each way to a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct AucTable {
+    /// Each merchant's own logistic regression, tuned on its validation rows, without privacy.
+    pub local_only: AucSummary,
+    /// The federated model without privacy.
+    pub federated_plain: AucSummary,
+    /// The federated model with privacy; absent for a job without.
+    pub federated_private: Option<AucSummary>,
+    /// Mean of the two logits: the merchant's own and the federated one (with privacy where there is any).
+    pub blend: AucSummary,
+    /// One logistic regression on everybody's rows together: what the federation avoids. For reference only.
+    pub pooled: AucSummary,
+}
+
+/// The baselines that need no federation.
+pub struct Baselines {
+    /// Each merchant's own model's logits on its test rows.
+    pub local: BTreeMap<Name, Scored>,
+    /// The pooled model's.
+    pub pooled: BTreeMap<Name, Scored>,
+}
+
+impl Baselines {
+    /// Fits all of them.
+    pub fn fit(merchants: &Merchants) -> Self {
+        let local = merchants
+            .par_iter()
+            .map(|(name, splits)| {
+                let own = Baseline::fit(&[&splits.train], &[&splits.validation], Tuning::default());
+                (name.clone(), scored(&own, &splits.test))
+            })
+            .collect();
+        let train: Vec<&Observations> = merchants.values().map(|splits| &splits.train).collect();
+        let validation: Vec<&Observations> = merchants.values().map(|splits| &splits.validation).collect();
+        let everybody = Baseline::fit(&train, &validation, Tuning::default());
+        let pooled =
+            merchants.iter().map(|(name, splits)| (name.clone(), scored(&everybody, &splits.test))).collect();
+        Baselines { local, pooled }
+    }
+
+    /// Sets the federated models beside the baselines.
+    pub fn compare(
+        &self,
+        without_privacy: &BTreeMap<Name, Scored>,
+        with_privacy: Option<&BTreeMap<Name, Scored>>,
+    ) -> AucTable {
+        let released = with_privacy.unwrap_or(without_privacy);
+        AucTable {
+            local_only: AucSummary::of(&self.local),
+            federated_plain: AucSummary::of(without_privacy),
+            federated_private: with_privacy.map(AucSummary::of),
+            blend: AucSummary::of(&blend(&self.local, released)),
+            pooled: AucSummary::of(&self.pooled),
+        }
+    }
+}
+
+fn scored(model: &Baseline, test: &Observations) -> Scored {
+    Scored { logits: model.logits(test), labels: test.labels.clone() }
+}
+
+/// Mean of two models' logits, merchant by merchant.
+fn blend(own: &BTreeMap<Name, Scored>, federated: &BTreeMap<Name, Scored>) -> BTreeMap<Name, Scored> {
+    let mean = |(name, own): (&Name, &Scored)| {
+        let other = federated.get(name)?;
+        let logits = own.logits.iter().zip(&other.logits).map(|(a, b)| (a + b) / 2.0).collect();
+        Some((name.clone(), Scored { logits, labels: own.labels.clone() }))
+    };
+    own.iter().filter_map(mean).collect()
+}

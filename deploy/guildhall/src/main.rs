@@ -1,0 +1,70 @@
+//! `guildhall`: one binary for operators, merchants, engineers and readers. Data flows from [`cli`] to one module per
+//! command; exit codes are 0 (done), 1 (an error that says what to do) and 2 (wrong usage).
+
+mod bench;
+mod cli;
+mod comparison;
+mod data;
+mod demo;
+mod error;
+mod federated;
+mod folder;
+mod output;
+mod privacy;
+mod process;
+mod shell;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{BenchCommand, Cli, Command, PrivacyCommand};
+use error::{CommandError, Context as _};
+use guildhall_privacy::plan::PlanReport;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("GUILDHALL_LOG").unwrap_or_else(|_| "warn".into()),
+        )
+        .init();
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Server { dir, command } => shell::server(&dir, command),
+        Command::Join(arguments) => shell::join(arguments),
+        Command::Client(arguments) => shell::client(arguments),
+        Command::Serve(arguments) => shell::serve(arguments),
+        Command::Simulate(a) => {
+            let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: None };
+            let result = simulate::run(&a.job, &a.data, a.mode, overrides)?;
+            output::print(a.json, &result, || output::simulated(&result))
+        }
+        Command::Plan(a) => {
+            let (job, _) = simulate::read_job(&a.job)?;
+            let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
+            output::print(a.json, &report, || report.to_string())
+        }
+        Command::Privacy { command: PrivacyCommand::Epsilon { rho, noise_multiplier, rounds, delta, json } } => {
+            let epsilon = privacy::epsilon(rho, noise_multiplier, rounds, delta)?;
+            output::print(json, &serde_json::json!({ "epsilon": epsilon }), || {
+                format!("epsilon {epsilon:.4} at delta {delta:e} (zCDP, rounded up)\n")
+            })
+        }
+        Command::Data { command } => shell::data(command),
+        Command::Bench { command: BenchCommand::Round(arguments) } => {
+            let result = bench::round(&arguments)?;
+            output::print(arguments.json, &result, || output::bench_round(&result))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What commands print: text for people, one JSON object for machines.
+
+use std::io::Write as _;
+
+use guildhall_client::evaluate::AucSummary;
+use serde::Serialize;
+
+use crate::bench::BenchRound;
+use crate::error::{CommandError, Context as _};
+use crate::simulate::Simulated;
+
+/// Prints one JSON object, or the text.
+pub fn print(json: bool, object: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+    let line = match json {
+        true => serde_json::to_string(object).context("writing JSON")? + "\n",
+        false => text(),
+    };
+    // A reader that closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(line.as_bytes());
+    Ok(())
+}
+
+/// An AUC with four digits, or a dash.
+pub fn figure(auc: Option<f64>) -> String {
+    auc.map_or_else(|| "-".into(), |auc| format!("{auc:.4}"))
+}
+
+/// A table with a header; columns as wide as their widest cell, the first to the left, the others to the right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (cell, width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The table of `simulate`.
+pub fn simulated(result: &Simulated) -> String {
+    let row = |name: &str, auc: &AucSummary| vec![name.to_string(), figure(auc.r#macro), figure(auc.micro)];
+    let mut rows = vec![vec!["AUC on the test rows".into(), "macro".into(), "micro".into()]];
+    rows.push(row("local only, without privacy", &result.auc.local_only));
+    rows.push(row("federated, without privacy", &result.auc.federated_plain));
+    if let Some(private) = &result.auc.federated_private {
+        rows.push(row("federated, with privacy", private));
+    }
+    rows.push(row("blend of own and federated", &result.auc.blend));
+    rows.push(row("pooled (for reference only)", &result.auc.pooled));
+    format!(
+        "job {}: {} merchants, {} contributions, {} parameters, {} rounds, noise {}\n{}\n\n{}",
+        result.job, result.merchants, result.shoppers, result.parameters, result.rounds, result.mode, result.privacy,
+        table(&rows)
+    )
+}
+
+/// The lines of `bench round`.
+pub fn bench_round(result: &BenchRound) -> String {
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut text = format!(
+        "{} merchants x {} parameters, {} rounds, {}\n",
+        result.merchants, result.parameters, result.rounds, result.mode
+    );
+    text += &format!("seconds per round  median {:.3}  max {:.3}\n", result.round_seconds.median, result.round_seconds.max);
+    if let Some(seconds) = result.killed_round_seconds {
+        text += &format!("round in which {} client(s) were killed  {seconds:.3} s\n", result.killed);
+    }
+    text += &format!("bytes per round    up {}  down {}\n", result.bytes_up, result.bytes_down);
+    for (name, usage) in [("server", result.server), ("one client", result.client)] {
+        text += &format!(
+            "{name:<11} {:.2} processor-seconds, peak memory {:.0} MiB\n",
+            usage.processor_seconds,
+            mebibytes(usage.peak_memory_bytes)
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let text = table(&[vec!["a".into(), "10".into()], vec!["bbb".into(), "1".into()]]);
+        assert_eq!(text, "a    10\nbbb   1\n");
+    }
+}

@@ -1,0 +1,135 @@
+//! `guildhall simulate`: a job with simulated merchants in one process, for figures before anything is spent.
+
+use std::path::Path;
+
+use guildhall_client::data::{SimulationConfig, load_by_merchant};
+use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec, SimulationSpec};
+use serde::Serialize;
+
+use crate::comparison::{AucTable, Baselines};
+use crate::error::{CommandError, Context as _};
+use crate::federated::{self, Merchants, NoiseMode};
+
+/// What `simulate` prints with `--json`.
+#[derive(Debug, Serialize)]
+pub struct Simulated {
+    /// The job's name.
+    pub job: String,
+    /// What protected the shoppers, or that nothing did.
+    pub privacy: String,
+    /// "masked", "plain" or "none".
+    pub mode: String,
+    /// Number of merchants.
+    pub merchants: usize,
+    /// Contributions a round without coins: shoppers with training rows.
+    pub shoppers: usize,
+    /// d.
+    pub parameters: usize,
+    /// T.
+    pub rounds: u32,
+    /// ε of the federated model with privacy.
+    pub epsilon: Option<f64>,
+    /// δ.
+    pub delta: Option<f64>,
+    /// The unit of privacy.
+    pub unit: &'static str,
+    /// AUC of each way to a model.
+    pub auc: AucTable,
+}
+
+/// What the command line may change about a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Overrides {
+    /// Another ε.
+    pub epsilon: Option<f64>,
+    /// Another public seed.
+    pub seed: Option<u64>,
+    /// Another number of rounds.
+    pub rounds: Option<u32>,
+}
+
+/// Reads a job file.
+pub fn read_job(path: &Path) -> Result<(JobSpec, Option<SimulationSpec>), CommandError> {
+    let text = std::fs::read_to_string(path).context(path.display())?;
+    JobSpec::parse(&text, &Calibration).context(path.display())
+}
+
+impl Overrides {
+    /// Applies the changes and calibrates the noise anew.
+    pub fn apply(self, mut job: JobSpec) -> Result<JobSpec, CommandError> {
+        job.seed = self.seed.unwrap_or(job.seed);
+        if let Some(rounds) = self.rounds {
+            // The averaged part keeps its share of the rounds.
+            let average = u64::from(job.optimizer.average_last_rounds) * u64::from(rounds) / u64::from(job.rounds.max(1));
+            job.optimizer.average_last_rounds = average as u32;
+            job.rounds = rounds;
+        }
+        if let PrivacySpec::Gaussian { unit, epsilon, delta, .. } = job.privacy {
+            let epsilon = self.epsilon.unwrap_or(epsilon);
+            let noise = Calibration
+                .noise_standard_deviation(epsilon, delta, job.rounds, job.clipping.bound)
+                .map_err(CommandError::message)?;
+            job.privacy = PrivacySpec::Gaussian { unit, epsilon, delta, noise_standard_deviation: noise };
+        } else if self.epsilon.is_some() {
+            return Err(CommandError::message("the job declares privacy = \"none\": --epsilon has nothing to change"));
+        }
+        job.check().context("the job with the command line's changes")?;
+        Ok(job)
+    }
+}
+
+/// Runs a job file on a data folder.
+pub fn run(job_file: &Path, data: &Path, mode: NoiseMode, overrides: Overrides) -> Result<Simulated, CommandError> {
+    let (job, simulation) = read_job(job_file)?;
+    let job = overrides.apply(job)?;
+    let table = simulation.ok_or_else(|| {
+        CommandError::message(format!(
+            "{}: no [simulation] table; it says which file holds the rows and which column names the merchant",
+            job_file.display()
+        ))
+    })?;
+    let config = SimulationConfig::parse(&table, data).context(job_file.display())?;
+    let merchants: Merchants =
+        load_by_merchant(&config, &job.task).context(data.display())?.merchants.into_iter().map(|(name, cut)| (name, cut.splits)).collect();
+    if merchants.is_empty() {
+        return Err(CommandError::message(format!("{}: no merchant found in it", data.display())));
+    }
+    compare(&job, &merchants, mode)
+}
+
+/// Trains every model of the table.
+pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<Simulated, CommandError> {
+    let private = mode != NoiseMode::None && matches!(job.privacy, PrivacySpec::Gaussian { .. });
+    let (baselines, federated) = rayon::join(
+        || Baselines::fit(merchants),
+        || -> Result<_, CommandError> {
+            let plain = federated::train(job, merchants, NoiseMode::None, &mut |_| ())?;
+            let noised = match private {
+                true => Some(federated::train(job, merchants, mode, &mut |_| ())?),
+                false => None,
+            };
+            Ok((plain, noised))
+        },
+    );
+    let (plain, noised) = federated?;
+    let plain_scores = federated::score(job, &plain.released(), merchants)?;
+    let noised_scores = noised.map(|model| federated::score(job, &model.released(), merchants)).transpose()?;
+    let (epsilon, delta) = match job.privacy {
+        PrivacySpec::Gaussian { epsilon, delta, .. } if private => (Some(epsilon), Some(delta)),
+        _ => (None, None),
+    };
+    Ok(Simulated {
+        job: job.name.to_string(),
+        privacy: if private { job.privacy.label() } else { "NO PRIVACY: no noise was added".into() },
+        mode: format!("{mode:?}").to_lowercase(),
+        merchants: merchants.len(),
+        shoppers: merchants.values().map(|splits| splits.train.shoppers.len()).sum(),
+        parameters: job.model().parameter_count(),
+        rounds: job.rounds,
+        epsilon,
+        delta,
+        unit: job.privacy.unit().describe(),
+        auc: baselines.compare(&plain_scores, noised_scores.as_ref()),
+    })
+}

@@ -1,0 +1,3 @@
+//! Accountants: what a release costs, and what a cost means. Rounding is always towards more loss.
+
+pub mod zcdp;

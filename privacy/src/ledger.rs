@@ -1,0 +1,391 @@
+//! The budget of one merchant, durable before anything depends on it. \[shell around a core\]
+//!
+//! ```text
+//! reserve (durable) → train → commit{H(y)} (durable) → first byte → settle
+//!        └─ refund: only without a commit
+//! ```
+//! The truth is the journal ([`journal`]); the budget is a pure function of its entries ([`state`]): `decide` judges
+//! a command, the journal makes the entry durable, `apply` takes it in. A reservation counts as spent from the
+//! moment it is made. A commit is spent for ever, whatever the server says later.
+//!
+//! On open, a RESERVE without a COMMIT is refunded, because no byte can have left. But where the end of the
+//! journal was torn while a RESERVE was open, the torn frame may have been its COMMIT: then it counts as committed.
+//! Neither depends on anybody's rows.
+
+pub mod entry;
+pub mod journal;
+pub mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{Name, RoundId};
+
+use crate::accountant::zcdp::epsilon_upper_bound;
+use crate::parameter::{PicoRho, Protection};
+use crate::update::{CommittedUpdate, SealedUpdate};
+
+pub use entry::{BudgetLimit, Entry, Event, Outcome, Reservation};
+pub use state::{LedgerState, SessionStatus};
+
+use journal::Journal;
+
+#[cfg(test)]
+mod tests;
+
+/// What the ledger refuses. The state is unchanged after every error but a storage error, which halts the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The budget does not have room for the charge.
+    #[error(
+        "the privacy budget is exhausted: spent epsilon {epsilon_spent:.4} (rho {spent}), this release asks for rho {asked} and would reach epsilon {epsilon_after:.4}, the limit is epsilon {epsilon_limit} at delta {delta:e} (rho {limit})"
+    )]
+    OverBudget {
+        /// Spent and reserved so far.
+        spent: PicoRho,
+        /// Asked for.
+        asked: PicoRho,
+        /// The most the budget allows.
+        limit: PicoRho,
+        /// ε spent so far.
+        epsilon_spent: f64,
+        /// ε this would reach.
+        epsilon_after: f64,
+        /// ε allowed.
+        epsilon_limit: f64,
+        /// δ.
+        delta: f64,
+    },
+    /// The round was reserved before, or an older one is asked for.
+    #[error("job {job}: expected a round after {expected_greater_than}, found {found}")]
+    StaleRound {
+        /// The job.
+        job: Name,
+        /// The last one reserved.
+        expected_greater_than: RoundId,
+        /// Found.
+        found: RoundId,
+    },
+    /// Another job under a name already spent for.
+    #[error(
+        "job {job}: budget was spent on a job of this name with digest {expected}, found {found}; a changed job needs a new name"
+    )]
+    JobChanged {
+        /// The name.
+        job: Name,
+        /// The digest on record.
+        expected: Digest,
+        /// Found.
+        found: Digest,
+    },
+    /// A session can be reserved once.
+    #[error("session {sid} was reserved before")]
+    SessionKnown {
+        /// The session.
+        sid: Digest,
+    },
+    /// A session is not where the command needs it.
+    #[error("session {sid}: expected it to be {expected:?}, found {found:?}")]
+    SessionStatus {
+        /// The session.
+        sid: Digest,
+        /// Expected.
+        expected: SessionStatus,
+        /// Found; none if it was never reserved.
+        found: Option<SessionStatus>,
+    },
+    /// The stated charge is not what clip and noise cost.
+    #[error("the charge of this clip and noise is rho {expected}, found {found}")]
+    ChargeDiffers {
+        /// Recomputed.
+        expected: PicoRho,
+        /// Found.
+        found: PicoRho,
+    },
+    /// The update is not what was paid for.
+    #[error("session {sid}: reserved for {expected:?}, but the update has {found}")]
+    NotAsReserved {
+        /// The session.
+        sid: Digest,
+        /// What was reserved.
+        expected: Protection,
+        /// What was done.
+        found: String,
+    },
+    /// No budget was ever set.
+    #[error("the ledger has no budget yet")]
+    NoPolicy,
+    /// A budget that is none.
+    #[error("budget: expected epsilon > 0 and delta in (0, 1), found epsilon {epsilon} and delta {delta}")]
+    Limit {
+        /// Found.
+        epsilon: f64,
+        /// Found.
+        delta: f64,
+    },
+    /// A text is too long to be recorded.
+    #[error("{field}: expected at most {limit} bytes, found {found}")]
+    TextTooLong {
+        /// Which.
+        field: &'static str,
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// Another process has the ledger open.
+    #[error("{}: another process has this ledger open; one merchant runs one client", path.display())]
+    Locked {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// Damage that no interrupted write explains.
+    #[error("{}: damaged at byte {offset}: {reason}. Nothing was changed. Restore the file, or start a new ledger only after deciding what was spent", path.display())]
+    Corrupt {
+        /// The journal.
+        path: PathBuf,
+        /// Where the bad frame starts.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk failed. End the process: what reached the disk is known only after the next open.
+    #[error("{}: could not {action}: {source}", path.display())]
+    Storage {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// An earlier write failed.
+    #[error("{}: an earlier write failed, so nothing more is accepted until the ledger is opened anew", path.display())]
+    Halted {
+        /// The journal.
+        path: PathBuf,
+    },
+}
+
+/// What opening a ledger found and put in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Entries found.
+    pub entries: u64,
+    /// Bytes of a torn last frame that were cut.
+    pub torn_bytes: u64,
+    /// Sessions refunded: reserved, never committed.
+    pub refunded: Vec<Digest>,
+    /// Sessions counted as committed, because the torn frame may have been their COMMIT.
+    pub presumed_committed: Vec<Digest>,
+}
+
+/// A durable reservation: the right to train once, and to commit or refund once. Names its session.
+///
+/// Not `Clone`; consumed by [`Ledger::commit`] and [`Ledger::refund`]. One that is dropped stays reserved, and so
+/// counts as spent, until the ledger is opened again.
+#[must_use = "a reservation is spent budget until it is committed or refunded"]
+#[derive(Debug)]
+pub struct Reserved {
+    sid: Digest,
+    round: RoundId,
+    protection: Protection,
+    charge: PicoRho,
+}
+
+impl Reserved {
+    /// The session.
+    pub fn sid(&self) -> Digest {
+        self.sid
+    }
+
+    /// The round and attempt.
+    pub fn round(&self) -> RoundId {
+        self.round
+    }
+
+    /// What was charged for.
+    pub fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// What it costs.
+    pub fn charge(&self) -> PicoRho {
+        self.charge
+    }
+}
+
+/// An open ledger.
+pub struct Ledger {
+    state: LedgerState,
+    /// Absent only in a simulation.
+    journal: Option<Journal>,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger in a folder, takes its lock, recovers, and records the budget if it changed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`], [`LedgerError::Corrupt`], [`LedgerError::Limit`] or a storage error.
+    pub fn open(dir: &Path, limit: BudgetLimit) -> Result<(Self, Recovery), LedgerError> {
+        LedgerState::default().decide(Event::Policy { limit, time_unix_s: 0 })?;
+        let (journal, found) = Journal::open(dir)?;
+        let state = replay(found.entries, journal.path())?;
+        let mut ledger = Ledger { state, journal: Some(journal) };
+        let recovery = ledger.recover(found.torn_bytes)?;
+        ledger.adopt(limit)?;
+        Ok((ledger, recovery))
+    }
+
+    /// A ledger that lives in memory, for simulations in one process where nothing leaves: same rules, no file.
+    ///
+    /// # Errors
+    /// [`LedgerError::Limit`].
+    pub fn simulated(limit: BudgetLimit) -> Result<Self, LedgerError> {
+        let mut ledger = Ledger { state: LedgerState::default(), journal: None };
+        ledger.adopt(limit)?;
+        Ok(ledger)
+    }
+
+    /// Takes the charge of one attempt at one round out of the budget, durably.
+    ///
+    /// # Errors
+    /// [`LedgerError::OverBudget`], [`LedgerError::StaleRound`] and others; nothing is recorded then.
+    pub fn reserve(&mut self, reservation: Reservation) -> Result<Reserved, LedgerError> {
+        let Reservation { sid, round, protection, charge, .. } = reservation;
+        self.record(vec![Event::Reserve { reservation, time_unix_s: now_unix_s() }])?;
+        Ok(Reserved { sid, round, protection, charge })
+    }
+
+    /// Records the update's hash durably and only then gives its bytes free.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotAsReserved`] when clip or noise differ from what was charged; storage errors. Either way
+    /// the reservation stays spent, and the update is gone.
+    pub fn commit(
+        &mut self,
+        reserved: Reserved,
+        update: SealedUpdate,
+    ) -> Result<CommittedUpdate, LedgerError> {
+        let Reserved { sid, protection, .. } = reserved;
+        if !update.applied().is_what_was_charged(&protection) {
+            let found = update.applied().describe();
+            return Err(LedgerError::NotAsReserved { sid, expected: protection, found });
+        }
+        self.record(vec![Event::Commit { sid, update: Some(update.hash()) }])?;
+        Ok(CommittedUpdate::after_durable_commit(update, sid))
+    }
+
+    /// Gives a reservation back. Decide on this for reasons that have nothing to do with rows.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub fn refund(&mut self, reserved: Reserved) -> Result<(), LedgerError> {
+        self.record(vec![Event::Refund { sid: reserved.sid }])
+    }
+
+    /// Records what became of a committed update. Never changes the sum.
+    ///
+    /// # Errors
+    /// [`LedgerError::SessionStatus`] unless the session is committed and not settled.
+    pub fn settle(&mut self, sid: Digest, outcome: Outcome) -> Result<(), LedgerError> {
+        self.record(vec![Event::Settle { sid, outcome }])
+    }
+
+    /// Committed and still reserved charges of all jobs together.
+    pub fn spent(&self) -> PicoRho {
+        self.state.spent()
+    }
+
+    /// Committed and still reserved charges of one job.
+    pub fn spent_for(&self, job: &Name) -> PicoRho {
+        self.state.spent_for(job)
+    }
+
+    /// ε of everything spent, at the budget's δ, rounded up.
+    pub fn epsilon_spent_upper_bound(&self) -> f64 {
+        let delta = self.state.limit().map_or(0.0, |limit| limit.delta);
+        epsilon_upper_bound(self.spent().rho_upper_bound(), delta)
+    }
+
+    /// The most ρ the budget allows.
+    pub fn rho_limit(&self) -> PicoRho {
+        self.state.rho_limit()
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.state.entries().iter()
+    }
+
+    /// The greatest round and attempt ever reserved for a job.
+    pub fn last_round(&self, job: &Name) -> Option<RoundId> {
+        self.state.last_round(job)
+    }
+
+    /// Everything that follows from the entries.
+    pub fn state(&self) -> &LedgerState {
+        &self.state
+    }
+
+    fn adopt(&mut self, limit: BudgetLimit) -> Result<(), LedgerError> {
+        if self.state.limit() == Some(limit) {
+            return Ok(());
+        }
+        self.record(vec![Event::Policy { limit, time_unix_s: now_unix_s() }])
+    }
+
+    /// Judges commands one after the other, makes all entries durable at once, then takes them in.
+    fn record(&mut self, commands: Vec<Event>) -> Result<(), LedgerError> {
+        let mut entries = Vec::with_capacity(commands.len());
+        for command in commands {
+            let mut entry = self.state.decide(command)?;
+            entry.sequence += entries.len() as u64;
+            entries.push(entry);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.append(&entries)?;
+        }
+        entries.into_iter().for_each(|entry| self.state.apply(entry));
+        Ok(())
+    }
+
+    /// Closes what a crash left open. The torn bytes are overwritten by the entries that answer for them, so a
+    /// crash during recovery finds either the old tear or the answer.
+    fn recover(&mut self, torn_bytes: u64) -> Result<Recovery, LedgerError> {
+        let open = self.state.open_sessions();
+        let mut recovery =
+            Recovery { entries: self.state.entries().len() as u64, torn_bytes, ..Recovery::default() };
+        if torn_bytes > 0 {
+            self.record(open.iter().map(|sid| Event::Commit { sid: *sid, update: None }).collect())?;
+            recovery.presumed_committed = open;
+        } else if !open.is_empty() {
+            self.record(open.iter().map(|sid| Event::Refund { sid: *sid }).collect())?;
+            recovery.refunded = open;
+        }
+        Ok(recovery)
+    }
+}
+
+/// All entries through the same rules that made them: an illegal history is damage.
+fn replay(entries: Vec<(u64, Entry)>, path: &Path) -> Result<LedgerState, LedgerError> {
+    let mut state = LedgerState::default();
+    for (offset, entry) in entries {
+        let corrupt = |reason| LedgerError::Corrupt { path: path.to_path_buf(), offset, reason };
+        let expected =
+            state.decide(entry.event.clone()).map_err(|e| corrupt(format!("an illegal entry: {e}")))?;
+        if expected != entry {
+            return Err(corrupt(format!(
+                "expected entry {} of version {}, found entry {} of version {}",
+                expected.sequence, expected.version, entry.sequence, entry.version
+            )));
+        }
+        state.apply(entry);
+    }
+    Ok(state)
+}
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

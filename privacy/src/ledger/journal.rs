@@ -1,0 +1,187 @@
+//! The durable file behind the ledger: `[length u32][crc32 u32][entry]` frames, synced before anything returns. \[shell\]
+//!
+//! Only the last frame can be torn, because every frame is synced before the next is written. A frame that fails
+//! its check anywhere else is damage: it is reported with its offset, and nothing is cut.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use guildhall_shared::wire;
+
+use super::LedgerError;
+use super::entry::Entry;
+
+#[cfg(test)]
+mod tests;
+
+/// The file's name in the ledger's folder.
+pub const JOURNAL_FILE: &str = "ledger.journal";
+
+/// The largest entry, in bytes.
+pub const ENTRY_BYTES_MAX: usize = 1 << 14;
+
+const HEADER_BYTES: usize = 8;
+
+/// An open, locked journal.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+    /// Where the next frame goes.
+    end: u64,
+    /// A write failed: what is on disk is unknown until the next open.
+    halted: bool,
+}
+
+/// What was found in a journal.
+#[derive(Debug)]
+pub struct Found {
+    /// Whole entries with the offset each frame starts at.
+    pub entries: Vec<(u64, Entry)>,
+    /// Bytes of a torn frame at the end; still in the file.
+    pub torn_bytes: u64,
+}
+
+impl Journal {
+    /// Opens or creates the journal in a folder, takes the lock, and reads it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] when another process holds it, [`LedgerError::Corrupt`] on damage, or storage errors.
+    pub fn open(dir: &Path) -> Result<(Self, Found), LedgerError> {
+        std::fs::create_dir_all(dir).map_err(|e| storage(dir, "create the folder", e))?;
+        let path = dir.join(JOURNAL_FILE);
+        let mut file = options().open(&path).map_err(|e| storage(&path, "open", e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked { path }),
+            Err(TryLockError::Error(e)) => return Err(storage(&path, "lock", e)),
+        }
+        sync_folder(dir).map_err(|e| storage(dir, "sync the folder", e))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| storage(&path, "read", e))?;
+        let found = read_frames(&bytes).map_err(|damage| damage.at(&path))?;
+        let end = bytes.len() as u64 - found.torn_bytes;
+        Ok((Journal { file, path, end, halted: false }, found))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends entries and makes them durable. Whatever lies beyond the last whole frame is overwritten, then cut.
+    ///
+    /// # Errors
+    /// After a storage error the journal refuses everything: what reached the disk is unknown until it is opened anew.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        if self.halted {
+            return Err(LedgerError::Halted { path: self.path.clone() });
+        }
+        let mut bytes = Vec::new();
+        for entry in entries {
+            write_frame(entry, &mut bytes)
+                .map_err(|reason| Damage { offset: self.end, reason }.at(&self.path))?;
+        }
+        self.halted = true;
+        self.write_durably(&bytes).map_err(|e| storage(&self.path, "write", e))?;
+        self.halted = false;
+        Ok(())
+    }
+
+    fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.write_all(bytes)?;
+        self.file.sync_data()?;
+        let end = self.end + bytes.len() as u64;
+        if self.file.metadata()?.len() > end {
+            // The rest of a torn frame goes only once what replaces it is safe.
+            self.file.set_len(end)?;
+            self.file.sync_all()?;
+        }
+        self.end = end;
+        Ok(())
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes the name of a new file durable. Where folders cannot be opened (Windows) the file system does it itself.
+fn sync_folder(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+fn storage(path: &Path, action: &'static str, source: io::Error) -> LedgerError {
+    LedgerError::Storage { path: path.to_path_buf(), action, source }
+}
+
+struct Damage {
+    offset: u64,
+    reason: String,
+}
+
+impl Damage {
+    fn at(self, path: &Path) -> LedgerError {
+        LedgerError::Corrupt { path: path.to_path_buf(), offset: self.offset, reason: self.reason }
+    }
+}
+
+fn write_frame(entry: &Entry, out: &mut Vec<u8>) -> Result<(), String> {
+    let body = wire::encode(entry).map_err(|e| e.to_string())?;
+    if body.len() > ENTRY_BYTES_MAX {
+        return Err(format!("an entry of {} bytes is over the limit of {ENTRY_BYTES_MAX}", body.len()));
+    }
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    out.extend_from_slice(&body);
+    Ok(())
+}
+
+/// The frame at the start of `bytes`: its entry and its length, or why there is none.
+fn read_frame(bytes: &[u8]) -> Result<(Entry, usize), &'static str> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("an incomplete frame header")?;
+    let [a, b, c, d, e, f, g, h] = *header;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if length == 0 || length > ENTRY_BYTES_MAX {
+        return Err("an impossible frame length");
+    }
+    let body = rest.get(..length).ok_or("an incomplete frame")?;
+    if crc32fast::hash(body) != u32::from_le_bytes([e, f, g, h]) {
+        return Err("a frame whose checksum does not match");
+    }
+    let entry = wire::decode(body, ENTRY_BYTES_MAX).map_err(|_| "a frame that is not a ledger entry")?;
+    Ok((entry, HEADER_BYTES + length))
+}
+
+fn read_frames(bytes: &[u8]) -> Result<Found, Damage> {
+    let mut entries = Vec::new();
+    let mut offset = 0;
+    while offset < bytes.len() {
+        let rest = &bytes[offset..];
+        match read_frame(rest) {
+            Ok((entry, length)) => {
+                entries.push((offset as u64, entry));
+                offset += length;
+            }
+            Err(_) if is_torn_tail(rest) => break,
+            Err(reason) => return Err(Damage { offset: offset as u64, reason: reason.into() }),
+        }
+    }
+    Ok(Found { entries, torn_bytes: (bytes.len() - offset) as u64 })
+}
+
+/// Whether `rest`, whose first frame is bad, can be one interrupted append: no longer than a frame, and with no
+/// whole frame anywhere in it. A damaged length in the middle of the file would otherwise pass for a torn end and
+/// everything behind it would be lost.
+fn is_torn_tail(rest: &[u8]) -> bool {
+    if rest.len() > HEADER_BYTES + ENTRY_BYTES_MAX {
+        return false;
+    }
+    (1..rest.len()).all(|start| read_frame(&rest[start..]).is_err())
+}

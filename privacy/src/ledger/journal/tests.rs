@@ -1,0 +1,109 @@
+use super::*;
+use crate::ledger::entry::{BudgetLimit, ENTRY_VERSION, Event, Outcome};
+use guildhall_shared::digest::Digest;
+
+fn entry(sequence: u64) -> Entry {
+    Entry { version: ENTRY_VERSION, sequence, event: Event::Refund { sid: Digest([sequence as u8; 32]) } }
+}
+
+fn frames(count: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    (0..count).for_each(|i| write_frame(&entry(i), &mut bytes).expect("encodes"));
+    bytes
+}
+
+#[test]
+fn entries_have_one_pinned_encoding() {
+    let encoded = |event| {
+        let bytes = wire::encode(&Entry { version: 1, sequence: 258, event }).expect("encodes");
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let head = "0100" /* version */.to_string() + "0201000000000000" /* sequence */;
+    let limit = BudgetLimit { epsilon: 4.0, delta: 0.5 };
+    let sid = "07".repeat(32);
+    assert_eq!(
+        encoded(Event::Policy { limit, time_unix_s: 1 }),
+        format!("{head}00000000000000000000{}", "1040000000000000e03f0100000000000000")
+    );
+    assert_eq!(
+        encoded(Event::Commit { sid: Digest([7; 32]), update: Some(Digest([9; 32])) }),
+        format!("{head}02000000{sid}01{}", "09".repeat(32))
+    );
+    assert_eq!(
+        encoded(Event::Commit { sid: Digest([7; 32]), update: None }),
+        format!("{head}02000000{sid}00")
+    );
+    assert_eq!(encoded(Event::Refund { sid: Digest([7; 32]) }), format!("{head}03000000{sid}"));
+    let settle = Event::Settle { sid: Digest([7; 32]), outcome: Outcome::Aborted };
+    assert_eq!(encoded(settle), format!("{head}04000000{sid}01000000"));
+}
+
+#[test]
+fn whole_frames_come_back_with_their_offsets() {
+    let bytes = frames(3);
+    let found = read_frames(&bytes).unwrap_or_else(|damage| panic!("{}", damage.reason));
+    let step = bytes.len() as u64 / 3;
+    assert_eq!(found.entries, [(0, entry(0)), (step, entry(1)), (2 * step, entry(2))]);
+    assert_eq!(found.torn_bytes, 0);
+}
+
+#[test]
+fn a_damaged_length_in_the_middle_is_not_taken_for_a_torn_end() {
+    let mut bytes = frames(3);
+    bytes[1] = 0x10; // the first frame now claims 4 KiB more, beyond the end of the file
+    assert_eq!(read_frames(&bytes).err().map(|damage| damage.offset), Some(0));
+    let step = bytes.len() / 3;
+    let mut bytes = frames(3);
+    bytes[step + 20] ^= 1;
+    let damage = read_frames(&bytes).err().map(|damage| (damage.offset, damage.reason));
+    assert_eq!(damage, Some((step as u64, "a frame whose checksum does not match".into())));
+}
+
+#[test]
+fn zeros_after_the_end_are_a_torn_frame_but_not_endless_ones() {
+    let mut bytes = frames(2);
+    bytes.extend([0; 4096]);
+    assert_eq!(
+        read_frames(&bytes).map(|found| (found.entries.len(), found.torn_bytes)).ok(),
+        Some((2, 4096))
+    );
+    bytes.extend([0; 2 * ENTRY_BYTES_MAX]);
+    assert!(read_frames(&bytes).is_err(), "no single append is that long");
+}
+
+#[test]
+fn the_bytes_of_a_torn_frame_stay_until_something_safe_replaces_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join(JOURNAL_FILE);
+    let mut torn = frames(2);
+    let whole = torn.len() as u64;
+    torn.extend([1, 2, 3]);
+    std::fs::write(&path, &torn).expect("writes");
+    let (mut journal, found) = Journal::open(dir.path()).expect("opens");
+    assert_eq!((found.entries.len(), found.torn_bytes), (2, 3));
+    assert_eq!(std::fs::read(&path).expect("reads"), torn, "opening changes nothing");
+    journal.append(&[]).expect("cuts");
+    assert_eq!(std::fs::metadata(&path).expect("there").len(), whole);
+    journal.append(&[entry(2)]).expect("appends");
+    assert_eq!(std::fs::read(&path).expect("reads"), frames(3));
+}
+
+#[test]
+fn a_failed_write_halts_the_journal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join(JOURNAL_FILE);
+    std::fs::write(&path, frames(1)).expect("writes");
+    let read_only = File::open(&path).expect("opens");
+    let mut journal = Journal { file: read_only, path, end: 0, halted: false };
+    assert!(matches!(journal.append(&[entry(0)]), Err(LedgerError::Storage { .. })));
+    assert!(matches!(journal.append(&[entry(0)]), Err(LedgerError::Halted { .. })));
+}
+
+#[test]
+fn two_openers_cannot_share_a_journal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = Journal::open(dir.path()).expect("opens");
+    assert!(matches!(Journal::open(dir.path()), Err(LedgerError::Locked { .. })));
+    drop(first);
+    assert!(Journal::open(dir.path()).is_ok());
+}

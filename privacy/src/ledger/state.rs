@@ -1,0 +1,231 @@
+//! The budget as a pure function of the entries. [core]
+
+use std::collections::BTreeMap;
+
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{Name, RoundId};
+
+use super::LedgerError;
+use super::entry::{
+    BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, PURPOSE_BYTES_MAX, Reservation,
+};
+use crate::accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
+use crate::parameter::PicoRho;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionStatus {
+    /// Reserved: counts as spent, may be refunded.
+    Reserved,
+    /// Committed: spent for ever.
+    Committed,
+    /// Committed, and its outcome is known.
+    Settled,
+    /// Given back.
+    Refunded,
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    job: Name,
+    charge: PicoRho,
+    status: SessionStatus,
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    digest: Digest,
+    spent: PicoRho,
+    last_round: RoundId,
+}
+
+/// All that follows from the entries so far.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerState {
+    entries: Vec<Entry>,
+    limit: Option<(BudgetLimit, PicoRho)>,
+    spent: PicoRho,
+    sessions: BTreeMap<Digest, Session>,
+    jobs: BTreeMap<Name, Job>,
+}
+
+impl LedgerState {
+    /// Judges a command. Pure: asks the budget, changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError`] saying what was expected and found.
+    pub fn decide(&self, command: Event) -> Result<Entry, LedgerError> {
+        match &command {
+            Event::Policy { limit, .. } => check_limit(limit)?,
+            Event::Reserve { reservation, .. } => self.check_reservation(reservation)?,
+            Event::Commit { sid, .. } | Event::Refund { sid } => {
+                self.expect_status(sid, SessionStatus::Reserved)?;
+            }
+            Event::Settle { sid, .. } => self.expect_status(sid, SessionStatus::Committed)?,
+        }
+        Ok(Entry { version: ENTRY_VERSION, sequence: self.entries.len() as u64, event: command })
+    }
+
+    /// Takes in an entry that [`LedgerState::decide`] made. Cannot fail.
+    pub fn apply(&mut self, entry: Entry) {
+        match &entry.event {
+            Event::Policy { limit, .. } => {
+                self.limit = Some((*limit, rho_lower_bound(limit.epsilon, limit.delta)));
+            }
+            Event::Reserve { reservation, .. } => self.apply_reservation(reservation),
+            Event::Commit { sid, .. } => self.set_status(sid, SessionStatus::Committed),
+            Event::Settle { sid, .. } => self.set_status(sid, SessionStatus::Settled),
+            Event::Refund { sid } => self.apply_refund(sid),
+        }
+        self.entries.push(entry);
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The budget in force, once a POLICY was recorded.
+    pub fn limit(&self) -> Option<BudgetLimit> {
+        self.limit.map(|(limit, _)| limit)
+    }
+
+    /// The largest ρ the budget allows; zero before the first POLICY.
+    pub fn rho_limit(&self) -> PicoRho {
+        self.limit.map_or(PicoRho::ZERO, |(_, rho)| rho)
+    }
+
+    /// Committed and still reserved charges of all jobs together.
+    pub fn spent(&self) -> PicoRho {
+        self.spent
+    }
+
+    /// Committed and still reserved charges of one job.
+    pub fn spent_for(&self, job: &Name) -> PicoRho {
+        self.jobs.get(job).map_or(PicoRho::ZERO, |job| job.spent)
+    }
+
+    /// The greatest round and attempt ever reserved for a job.
+    pub fn last_round(&self, job: &Name) -> Option<RoundId> {
+        self.jobs.get(job).map(|job| job.last_round)
+    }
+
+    /// Where a session stands, if it was ever reserved.
+    pub fn status(&self, sid: &Digest) -> Option<SessionStatus> {
+        self.sessions.get(sid).map(|session| session.status)
+    }
+
+    /// Sessions that are reserved and neither committed nor refunded.
+    pub fn open_sessions(&self) -> Vec<Digest> {
+        let open = self.sessions.iter().filter(|(_, session)| session.status == SessionStatus::Reserved);
+        open.map(|(sid, _)| *sid).collect()
+    }
+
+    fn check_reservation(&self, reservation: &Reservation) -> Result<(), LedgerError> {
+        check_text("purpose", &reservation.purpose, PURPOSE_BYTES_MAX)?;
+        check_text("label", &reservation.label, LABEL_BYTES_MAX)?;
+        if self.sessions.contains_key(&reservation.sid) {
+            return Err(LedgerError::SessionKnown { sid: reservation.sid });
+        }
+        if let Some(job) = self.jobs.get(&reservation.job) {
+            if job.digest != reservation.job_digest {
+                return Err(LedgerError::JobChanged {
+                    job: reservation.job.clone(),
+                    expected: job.digest,
+                    found: reservation.job_digest,
+                });
+            }
+            if reservation.round <= job.last_round {
+                return Err(LedgerError::StaleRound {
+                    job: reservation.job.clone(),
+                    expected_greater_than: job.last_round,
+                    found: reservation.round,
+                });
+            }
+        }
+        let expected = reservation.protection.charge();
+        if reservation.charge != expected {
+            return Err(LedgerError::ChargeDiffers { expected, found: reservation.charge });
+        }
+        self.check_budget(reservation.charge)
+    }
+
+    fn check_budget(&self, asked: PicoRho) -> Result<(), LedgerError> {
+        let Some((limit, rho_limit)) = self.limit else {
+            return Err(LedgerError::NoPolicy);
+        };
+        if asked == PicoRho::ZERO {
+            return Ok(());
+        }
+        let after = self.spent.checked_add(asked).filter(|after| *after <= rho_limit);
+        if after.is_some() {
+            return Ok(());
+        }
+        let epsilon = |rho: PicoRho| epsilon_upper_bound(rho.rho_upper_bound(), limit.delta);
+        Err(LedgerError::OverBudget {
+            spent: self.spent,
+            asked,
+            limit: rho_limit,
+            epsilon_spent: epsilon(self.spent),
+            epsilon_after: epsilon(self.spent.saturating_add(asked)),
+            epsilon_limit: limit.epsilon,
+            delta: limit.delta,
+        })
+    }
+
+    fn expect_status(&self, sid: &Digest, expected: SessionStatus) -> Result<(), LedgerError> {
+        let found = self.status(sid);
+        if found == Some(expected) {
+            return Ok(());
+        }
+        Err(LedgerError::SessionStatus { sid: *sid, expected, found })
+    }
+
+    fn apply_reservation(&mut self, reservation: &Reservation) {
+        self.spent = self.spent.saturating_add(reservation.charge);
+        let job = self.jobs.entry(reservation.job.clone()).or_insert(Job {
+            digest: reservation.job_digest,
+            spent: PicoRho::ZERO,
+            last_round: reservation.round,
+        });
+        job.spent = job.spent.saturating_add(reservation.charge);
+        job.last_round = reservation.round;
+        let session = Session {
+            job: reservation.job.clone(),
+            charge: reservation.charge,
+            status: SessionStatus::Reserved,
+        };
+        self.sessions.insert(reservation.sid, session);
+    }
+
+    fn apply_refund(&mut self, sid: &Digest) {
+        self.set_status(sid, SessionStatus::Refunded);
+        let Some(session) = self.sessions.get(sid) else { return };
+        let less = |rho: PicoRho| PicoRho::from_pico(rho.pico().saturating_sub(session.charge.pico()));
+        self.spent = less(self.spent);
+        if let Some(job) = self.jobs.get_mut(&session.job) {
+            job.spent = less(job.spent);
+        }
+    }
+
+    fn set_status(&mut self, sid: &Digest, status: SessionStatus) {
+        if let Some(session) = self.sessions.get_mut(sid) {
+            session.status = status;
+        }
+    }
+}
+
+fn check_limit(limit: &BudgetLimit) -> Result<(), LedgerError> {
+    let BudgetLimit { epsilon, delta } = *limit;
+    if epsilon > 0.0 && epsilon.is_finite() && delta > 0.0 && delta < 1.0 {
+        return Ok(());
+    }
+    Err(LedgerError::Limit { epsilon, delta })
+}
+
+fn check_text(field: &'static str, text: &str, limit: usize) -> Result<(), LedgerError> {
+    if text.len() > limit {
+        return Err(LedgerError::TextTooLong { field, limit, found: text.len() });
+    }
+    Ok(())
+}

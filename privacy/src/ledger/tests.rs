@@ -1,0 +1,416 @@
+use std::sync::{Arc, Mutex};
+
+use guildhall_shared::job::{ClippingSpec, Unit};
+use guildhall_shared::ring::RingWidth;
+use proptest::prelude::*;
+
+use super::*;
+use crate::accountant::zcdp::calibrate_local;
+use crate::ledger::journal::JOURNAL_FILE;
+use crate::noise::{NoiseError, NoiseShare, NoiseSource};
+use crate::parameter::ClippingParameters;
+use crate::update::{ClippedSum, DangerousPolicy, UnprotectedPermit};
+
+const LIMIT: BudgetLimit = BudgetLimit { epsilon: 4.0, delta: 1e-6 };
+const BOUND: u64 = 1 << 20;
+
+struct Silent;
+impl NoiseSource for Silent {
+    fn fill(&mut self, _: u64, _: &mut [i64]) -> Result<(), NoiseError> {
+        Ok(())
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("legal")
+}
+
+fn sid(number: u64) -> Digest {
+    Digest::of("sid", &[&number.to_le_bytes()])
+}
+
+fn gaussian(sigma: u64) -> Protection {
+    Protection::Gaussian {
+        bound: BOUND,
+        noise_standard_deviation_local: sigma,
+        honest_shares: 1,
+        delta: 1e-6,
+    }
+}
+
+/// A reservation of job `job` for round `round`, its session named after both.
+fn ask(job: &str, round: u32, protection: Protection) -> Reservation {
+    Reservation {
+        job: name(job),
+        job_digest: Digest::of("job", &[job.as_bytes()]),
+        sid: Digest::of("sid", &[job.as_bytes(), &round.to_le_bytes()]),
+        round: RoundId { round, attempt: 0 },
+        unit: Unit::Shopper,
+        protection,
+        charge: protection.charge(),
+        purpose: "p".into(),
+        label: "l".into(),
+    }
+}
+
+fn clipping() -> ClippingParameters {
+    ClippingParameters::new(&ClippingSpec { norm_l2: 1.0, bound: BOUND }, 3).expect("legal")
+}
+
+fn update(sigma: u64) -> SealedUpdate {
+    let noise = NoiseShare::draw(&mut Silent, sigma, 3).expect("in range");
+    ClippedSum::zero(&clipping()).add_noise(noise).seal(RingWidth::Bits64)
+}
+
+fn simulated() -> Ledger {
+    Ledger::simulated(LIMIT).expect("a budget")
+}
+
+#[test]
+fn a_calibrated_job_fits_its_budget_exactly_once() {
+    let sigma = calibrate_local(LIMIT.epsilon, LIMIT.delta, 60, BOUND, 1).expect("fits");
+    let mut ledger = simulated();
+    for round in 0..60 {
+        let reserved = ledger.reserve(ask("job", round, gaussian(sigma))).expect("there is room");
+        let committed = ledger.commit(reserved, update(sigma)).expect("as reserved");
+        assert_eq!(committed.hash(), Digest::of_bytes(committed.bytes()));
+    }
+    assert!(ledger.epsilon_spent_upper_bound() <= 4.0 && ledger.epsilon_spent_upper_bound() > 3.999);
+    let refused = ledger.reserve(ask("other", 0, gaussian(sigma))).expect_err("nothing is left");
+    let LedgerError::OverBudget { spent, asked, limit, epsilon_after, .. } = &refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((*spent, *asked), (ledger.spent(), gaussian(sigma).charge()));
+    assert!(spent.saturating_add(*asked) > *limit && *epsilon_after > 4.0);
+    let words = refused.to_string();
+    assert!(
+        words.contains("exhausted: spent epsilon") && words.contains("the limit is epsilon 4 at"),
+        "{words}"
+    );
+}
+
+#[test]
+fn all_jobs_share_one_budget() {
+    let sigma = calibrate_local(LIMIT.epsilon, LIMIT.delta, 3, BOUND, 1).expect("fits");
+    let mut ledger = simulated();
+    let mut kept = Vec::new();
+    for job in ["a", "b", "c"] {
+        kept.push(ledger.reserve(ask(job, 0, gaussian(sigma))).expect("a third each"));
+    }
+    assert!(matches!(ledger.reserve(ask("a", 1, gaussian(sigma))), Err(LedgerError::OverBudget { .. })));
+    assert_eq!(ledger.spent_for(&name("a")), gaussian(sigma).charge());
+    assert_eq!(ledger.spent(), gaussian(sigma).charge().saturating_mul(3));
+    ledger.refund(kept.remove(0)).expect("not committed");
+    assert_eq!(ledger.spent_for(&name("a")), PicoRho::ZERO);
+    assert!(ledger.reserve(ask("a", 1, gaussian(sigma))).is_ok(), "what was refunded can be reserved again");
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let mut ledger = simulated();
+    let sigma = BOUND * 20;
+    let reserved = ledger.reserve(ask("job", 5, gaussian(sigma))).expect("room");
+    let before = ledger.entries().count();
+    let refused = |ledger: &mut Ledger, change: fn(&mut Reservation)| {
+        let mut reservation = ask("job", 6, gaussian(BOUND * 20));
+        change(&mut reservation);
+        ledger.reserve(reservation).expect_err("refused")
+    };
+    let stale = refused(&mut ledger, |r| r.round.round = 5);
+    assert!(
+        matches!(&stale, LedgerError::StaleRound { expected_greater_than, found, .. }
+        if expected_greater_than == found),
+        "{stale}"
+    );
+    assert!(matches!(refused(&mut ledger, |r| r.round.round = 4), LedgerError::StaleRound { .. }));
+    let known = refused(&mut ledger, |r| r.sid = ask("job", 5, Protection::None).sid);
+    assert!(matches!(known, LedgerError::SessionKnown { .. }));
+    assert!(matches!(refused(&mut ledger, |r| r.job_digest = sid(9)), LedgerError::JobChanged { .. }));
+    let cheap = refused(&mut ledger, |r| r.charge = PicoRho::from_pico(r.charge.pico() - 1));
+    assert!(matches!(cheap, LedgerError::ChargeDiffers { .. }));
+    let free = refused(&mut ledger, |r| r.protection = Protection::None);
+    assert!(matches!(free, LedgerError::ChargeDiffers { .. }), "no charge may be stated for no protection");
+    let long = refused(&mut ledger, |r| r.purpose = "x".repeat(1001));
+    assert!(matches!(long, LedgerError::TextTooLong { field: "purpose", .. }));
+    assert!(matches!(refused(&mut ledger, |r| r.label = "x".repeat(301)), LedgerError::TextTooLong { .. }));
+    assert!(matches!(
+        ledger.settle(reserved.sid(), Outcome::Released),
+        Err(LedgerError::SessionStatus { .. })
+    ));
+    assert!(matches!(
+        ledger.settle(sid(77), Outcome::Released),
+        Err(LedgerError::SessionStatus { found: None, .. })
+    ));
+    assert_eq!(ledger.entries().count(), before);
+    assert_eq!(ledger.last_round(&name("job")), Some(RoundId { round: 5, attempt: 0 }));
+    let retry = Reservation { round: RoundId { round: 5, attempt: 1 }, ..ask("job", 6, gaussian(sigma)) };
+    assert!(ledger.reserve(retry).is_ok(), "a new attempt is a new reservation");
+    assert_eq!(ledger.spent(), gaussian(sigma).charge().saturating_mul(2), "and is charged");
+}
+
+#[test]
+fn the_update_must_be_what_was_charged() {
+    let mut ledger = simulated();
+    let reserved = ledger.reserve(ask("job", 0, gaussian(BOUND * 20))).expect("room");
+    let session = reserved.sid();
+    let refused = ledger.commit(reserved, update(BOUND * 20 - 1)).err().expect("less noise than charged for");
+    assert!(matches!(refused, LedgerError::NotAsReserved { .. }), "{refused}");
+    assert_eq!(ledger.state().status(&session), Some(SessionStatus::Reserved), "and stays spent");
+    assert_eq!(ledger.spent(), gaussian(BOUND * 20).charge());
+}
+
+#[test]
+fn settling_never_changes_the_sum() {
+    let mut ledger = simulated();
+    let reserved = ledger.reserve(ask("job", 0, gaussian(BOUND * 20))).expect("room");
+    let committed = ledger.commit(reserved, update(BOUND * 20)).expect("as reserved");
+    let spent = ledger.spent();
+    ledger.settle(committed.sid(), Outcome::Aborted).expect("committed");
+    assert_eq!(ledger.spent(), spent);
+    assert!(ledger.settle(committed.sid(), Outcome::Released).is_err(), "once");
+    assert_eq!(ledger.spent(), spent);
+}
+
+#[test]
+fn rounds_without_privacy_are_recorded_and_labelled() {
+    let mut ledger = simulated();
+    let mut reservation = ask("open", 0, Protection::None);
+    reservation.label = "NO PRIVACY (privacy = \"none\")".into();
+    let reserved = ledger.reserve(reservation).expect("costs nothing, claims nothing");
+    let permit =
+        UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true }).expect("allowed");
+    let bare = ClippedSum::zero(&clipping()).leave_unprotected(&permit).seal(RingWidth::Bits64);
+    assert!(ledger.commit(reserved, bare).is_ok());
+    assert_eq!(ledger.spent(), PicoRho::ZERO);
+    let recorded = ledger.entries().find_map(|entry| match &entry.event {
+        Event::Reserve { reservation, .. } => Some((reservation.protection, reservation.label.clone())),
+        _ => None,
+    });
+    assert_eq!(recorded, Some((Protection::None, "NO PRIVACY (privacy = \"none\")".into())));
+    let reserved = ledger.reserve(ask("noised", 0, gaussian(BOUND * 20))).expect("room");
+    let bare = ClippedSum::zero(&clipping()).leave_unprotected(&permit).seal(RingWidth::Bits64);
+    assert!(ledger.commit(reserved, bare).is_err(), "a charge for noise does not send an update without");
+}
+
+#[test]
+fn a_budget_that_is_none_is_refused() {
+    for (epsilon, delta) in [(0.0, 1e-6), (f64::NAN, 1e-6), (f64::INFINITY, 1e-6), (1.0, 0.0), (1.0, 1.0)] {
+        let limit = BudgetLimit { epsilon, delta };
+        assert!(matches!(Ledger::simulated(limit), Err(LedgerError::Limit { .. })), "{limit:?}");
+    }
+    let empty = LedgerState::default();
+    let reserve = Event::Reserve { reservation: ask("job", 0, gaussian(BOUND * 20)), time_unix_s: 0 };
+    assert!(matches!(empty.decide(reserve), Err(LedgerError::NoPolicy)));
+}
+
+/// Open, use and drop a ledger: one committed and settled, one refunded, two committed, one left open.
+fn history(dir: &Path) {
+    let (mut ledger, recovery) = Ledger::open(dir, LIMIT).expect("opens");
+    assert_eq!(recovery, Recovery::default());
+    let protection = |round: u64| gaussian(BOUND * (20 + round));
+    for round in 0..4 {
+        let reserved = ledger.reserve(ask("job", round, protection(round.into()))).expect("room");
+        if round == 1 {
+            ledger.refund(reserved).expect("not committed");
+            continue;
+        }
+        let committed =
+            ledger.commit(reserved, update(BOUND * (20 + u64::from(round)))).expect("as reserved");
+        if round == 0 {
+            ledger.settle(committed.sid(), Outcome::Released).expect("committed");
+        }
+    }
+    let _ = ledger.reserve(ask("late", 0, protection(9))).expect("room");
+}
+
+fn committed_charges(entries: &[(u64, Entry)], until: u64) -> PicoRho {
+    let charge = |sid: &Digest| {
+        entries.iter().find_map(|(_, entry)| match &entry.event {
+            Event::Reserve { reservation, .. } if reservation.sid == *sid => Some(reservation.charge),
+            _ => None,
+        })
+    };
+    entries.iter().filter(|(offset, _)| *offset < until).fold(PicoRho::ZERO, |sum, (_, entry)| {
+        match &entry.event {
+            Event::Commit { sid, .. } => sum.saturating_add(charge(sid).expect("was reserved")),
+            _ => sum,
+        }
+    })
+}
+
+#[test]
+fn a_ledger_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().expect("a folder");
+    history(dir.path());
+    let (ledger, recovery) = Ledger::open(dir.path(), LIMIT).expect("opens");
+    assert_eq!(recovery.refunded, [ask("late", 0, Protection::None).sid]);
+    assert_eq!((recovery.entries, recovery.torn_bytes), (11, 0));
+    assert!(recovery.presumed_committed.is_empty());
+    let expected = [20, 22, 23].map(|s| gaussian(BOUND * s).charge());
+    assert_eq!(ledger.spent(), expected.iter().fold(PicoRho::ZERO, |a, b| a.saturating_add(*b)));
+    assert_eq!(ledger.last_round(&name("job")), Some(RoundId { round: 3, attempt: 0 }));
+    assert!(matches!(Ledger::open(dir.path(), LIMIT), Err(LedgerError::Locked { .. })));
+    drop(ledger);
+    let (ledger, recovery) =
+        Ledger::open(dir.path(), BudgetLimit { epsilon: 0.1, delta: 1e-6 }).expect("opens");
+    assert_eq!(recovery, Recovery { entries: 12, ..Recovery::default() });
+    assert!(ledger.rho_limit() < ledger.spent(), "a lowered budget may already be spent");
+    let mut ledger = ledger;
+    assert!(matches!(ledger.reserve(ask("job", 9, gaussian(1 << 50))), Err(LedgerError::OverBudget { .. })));
+}
+
+/// Power fails at any byte: recovery never forgets a commit of which even one byte was on the disk, and recovering
+/// twice gives the same sum.
+#[test]
+fn a_cut_at_any_byte_never_undercounts() {
+    let source = tempfile::tempdir().expect("a folder");
+    history(source.path());
+    let bytes = std::fs::read(source.path().join(JOURNAL_FILE)).expect("reads");
+    let entries = Journal::open(source.path()).expect("opens").1.entries;
+    let mut presumed = 0;
+    for cut in 0..=bytes.len() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join(JOURNAL_FILE), &bytes[..cut]).expect("writes");
+        let (ledger, recovery) = Ledger::open(dir.path(), LIMIT).expect("a torn end is no damage");
+        let spent = ledger.spent();
+        assert!(spent >= committed_charges(&entries, cut as u64), "cut at {cut}: {spent} is too little");
+        assert!(ledger.state().open_sessions().is_empty(), "cut at {cut}");
+        presumed += recovery.presumed_committed.len();
+        drop(ledger);
+        let (again, second) = Ledger::open(dir.path(), LIMIT).expect("opens");
+        assert_eq!(again.spent(), spent, "cut at {cut}: recovery is not settled");
+        assert_eq!((second.torn_bytes, second.refunded.len(), second.presumed_committed.len()), (0, 0, 0));
+    }
+    assert!(presumed > 100, "tears with an open reservation were tested: {presumed}");
+}
+
+/// Any single damaged byte is either reported with the file's name, or lies in the last frame and costs nothing.
+#[test]
+fn a_damaged_byte_is_reported_or_never_undercounts() {
+    let source = tempfile::tempdir().expect("a folder");
+    history(source.path());
+    let bytes = std::fs::read(source.path().join(JOURNAL_FILE)).expect("reads");
+    let entries = Journal::open(source.path()).expect("opens").1.entries;
+    let (last, all) = (entries.last().expect("entries").0, committed_charges(&entries, u64::MAX));
+    for offset in 0..bytes.len() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut damaged = bytes.clone();
+        damaged[offset] ^= 1 << (offset % 8);
+        let path = dir.path().join(JOURNAL_FILE);
+        std::fs::write(&path, &damaged).expect("writes");
+        match Ledger::open(dir.path(), LIMIT) {
+            Ok((ledger, _)) => {
+                assert!(offset as u64 >= last, "byte {offset} went unnoticed");
+                assert!(ledger.spent() >= all, "byte {offset}: spend was lost");
+            }
+            Err(LedgerError::Corrupt { path: named, offset: at, .. }) => {
+                assert_eq!(named, path);
+                assert!(at <= offset as u64, "byte {offset} reported at {at}");
+                assert_eq!(std::fs::read(&path).expect("reads"), damaged, "nothing is changed");
+            }
+            Err(other) => panic!("byte {offset}: {other}"),
+        }
+    }
+}
+
+/// A history that the rules would not have allowed, with good checksums.
+#[test]
+fn a_forged_history_is_damage() {
+    let events: [Vec<Event>; 4] = [
+        vec![Event::Commit { sid: sid(1), update: None }],
+        vec![Event::Reserve { reservation: ask("job", 0, gaussian(BOUND * 20)), time_unix_s: 0 }],
+        vec![Event::Policy { limit: BudgetLimit { epsilon: -1.0, delta: 0.5 }, time_unix_s: 0 }],
+        vec![
+            Event::Policy { limit: LIMIT, time_unix_s: 0 },
+            Event::Reserve { reservation: ask("job", 0, gaussian(BOUND / 4)), time_unix_s: 0 },
+        ],
+    ];
+    for forged in events {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut journal, _) = Journal::open(dir.path()).expect("opens");
+        let entry = |(sequence, event)| Entry { version: 1, sequence: sequence as u64, event };
+        let entries: Vec<Entry> = forged.into_iter().enumerate().map(entry).collect();
+        journal.append(&entries).expect("writes");
+        drop(journal);
+        assert!(matches!(Ledger::open(dir.path(), LIMIT), Err(LedgerError::Corrupt { .. })), "{entries:?}");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = Journal::open(dir.path()).expect("opens");
+    let event = Event::Policy { limit: LIMIT, time_unix_s: 0 };
+    journal.append(&[Entry { version: 1, sequence: 1, event }]).expect("writes");
+    drop(journal);
+    let refused = Ledger::open(dir.path(), LIMIT).err().expect("a gap").to_string();
+    assert!(refused.contains("expected entry 0 of version 1, found entry 1"), "{refused}");
+}
+
+#[test]
+fn sixty_four_at_once_never_exceed_the_budget() {
+    let sigma = calibrate_local(LIMIT.epsilon, LIMIT.delta, 10, BOUND, 1).expect("fits");
+    let dir = tempfile::tempdir().expect("a folder");
+    let ledger = Arc::new(Mutex::new(Ledger::open(dir.path(), LIMIT).expect("opens").0));
+    let threads: Vec<_> = (0..64)
+        .map(|i| {
+            let ledger = Arc::clone(&ledger);
+            std::thread::spawn(move || {
+                let job = format!("job{i}");
+                let reserved = ledger.lock().expect("no panic").reserve(ask(&job, 0, gaussian(sigma)));
+                let Ok(reserved) = reserved else { return 0 };
+                ledger.lock().expect("no panic").commit(reserved, update(sigma)).map_or(0, |_| 1)
+            })
+        })
+        .collect();
+    let committed: usize = threads.into_iter().map(|t| t.join().expect("no panic")).sum();
+    assert_eq!(committed, 10);
+    let ledger = ledger.lock().expect("no panic");
+    assert!(ledger.spent() <= ledger.rho_limit());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Any sequence of commands: the budget holds at every prefix, the sum is that of what was not refunded, and
+    /// replaying the entries gives the same state.
+    #[test]
+    fn the_budget_is_a_function_of_the_entries(steps in prop::collection::vec((0u8..5, 0u64..12, 1u64..8), 1..80)) {
+        let mut ledger = simulated();
+        let mut open: Vec<Reserved> = Vec::new();
+        let mut expected = 0u128;
+        for (step, (kind, which, size)) in steps.into_iter().enumerate() {
+            match kind {
+                0 | 1 => {
+                    let job = format!("job{}", which % 3);
+                    let reserved = ledger.reserve(ask(&job, step as u32, gaussian(BOUND * size)));
+                    if let Ok(reserved) = reserved {
+                        expected += reserved.charge().pico();
+                        open.push(reserved);
+                    }
+                }
+                2 if !open.is_empty() => {
+                    let reserved = open.remove(which as usize % open.len());
+                    let Protection::Gaussian { noise_standard_deviation_local, .. } = reserved.protection() else { continue };
+                    prop_assert!(ledger.commit(reserved, update(noise_standard_deviation_local)).is_ok());
+                }
+                3 if !open.is_empty() => {
+                    let reserved = open.remove(which as usize % open.len());
+                    expected -= reserved.charge().pico();
+                    prop_assert!(ledger.refund(reserved).is_ok());
+                }
+                _ => {
+                    let known: Vec<Digest> = open.iter().map(Reserved::sid).collect();
+                    for sid in known {
+                        prop_assert!(ledger.settle(sid, Outcome::Released).is_err(), "not committed");
+                    }
+                }
+            }
+            prop_assert_eq!(ledger.spent().pico(), expected);
+            prop_assert!(ledger.spent() <= ledger.rho_limit());
+        }
+        let mut replayed = LedgerState::default();
+        for entry in ledger.entries() {
+            let decided = replayed.decide(entry.event.clone());
+            prop_assert!(decided.is_ok_and(|decided| decided == *entry));
+            replayed.apply(entry.clone());
+        }
+        prop_assert_eq!(replayed.spent(), ledger.spent());
+        prop_assert_eq!(replayed.open_sessions().len(), open.len());
+    }
+}

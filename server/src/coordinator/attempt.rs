@@ -1,0 +1,165 @@
+//! What the running attempt does, and what becomes of its end. [core]
+
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{MerchantIndex, RoundId};
+use guildhall_shared::identity::Signature;
+use guildhall_shared::message::{ResultHeader, RollBack};
+use guildhall_shared::model_state::ModelState;
+
+use super::{Coordinator, CoordinatorError, Output, Phase, Release};
+use crate::event::Event;
+use crate::round::{self, Round, RoundMessage, Settled, TimestampMs};
+
+/// The pause after aborts grows up to 2^6 times the configured one.
+const BACK_OFF_DOUBLINGS_MAX: u32 = 6;
+
+impl Coordinator {
+    /// Hands an input to the running attempt, if there is one, and acts on what becomes of it.
+    pub(super) fn step_round(
+        &mut self,
+        now: TimestampMs,
+        input: round::Input<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), CoordinatorError> {
+        let (round, offered_at, wake_at) = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running { round, offered_at, wake_at } => (round, offered_at, wake_at),
+            between => {
+                self.phase = between;
+                return Ok(());
+            }
+        };
+        let sender = match &input {
+            round::Input::Message { from, message: RoundMessage::Update { .. } } => Some(*from),
+            _ => None,
+        };
+        let was_selecting = matches!(*round, Round::Selecting(_));
+        // Kept unless the round wishes otherwise.
+        let mut wishes = vec![round::Output::WakeAt(wake_at)];
+        let (next, verdict) = round.handle(now, input, &mut wishes);
+        if let (Round::Collecting(collecting), true) = (&next, was_selecting) {
+            let RoundId { round, attempt } = collecting.attempt().round;
+            let participants = collecting.participants().iter().filter_map(|m| self.name(*m)).collect();
+            out.push(Output::Event(Event::RoundStarted { round, attempt, participants }));
+        }
+        if let (Some(from), true, Some(job)) = (sender, verdict.is_ok(), &self.job) {
+            let round = job.settled();
+            let merchant = self.name(from);
+            out.extend(merchant.map(|merchant| Output::Event(Event::UpdateAdded { merchant, round })));
+        }
+        self.after_round_step(now, next, offered_at, wishes, out);
+        Ok(verdict?)
+    }
+
+    /// Passes on what the round wants and acts on its end.
+    pub(super) fn after_round_step(
+        &mut self,
+        now: TimestampMs,
+        round: Round,
+        offered_at: TimestampMs,
+        wishes: Vec<round::Output>,
+        out: &mut Vec<Output>,
+    ) {
+        let mut wake_at = now;
+        for wish in wishes {
+            match wish {
+                round::Output::Send { to, message } => out.push(Output::Send { to, message }),
+                round::Output::WakeAt(at) => wake_at = at,
+            }
+        }
+        match round {
+            Round::Settled(settled) => self.settle(now, settled, offered_at, out),
+            Round::Aborted(aborted) => self.aborted(now, aborted.attempt.round, aborted.reason, out),
+            running => self.phase = Phase::Running { round: Box::new(running), offered_at, wake_at },
+        }
+    }
+
+    fn settle(&mut self, now: TimestampMs, settled: Settled, offered_at: TimestampMs, out: &mut Vec<Output>) {
+        let Settled { attempt, contributors, sum } = settled;
+        let Some(job) = &mut self.job else { return };
+        let integers = sum.centred();
+        drop(sum);
+        let state = match job.state().next(job.spec(), &integers) {
+            Ok(state) => state,
+            Err(error) => return self.aborted(now, attempt.round, error.to_string(), out),
+        };
+        let mut words = Vec::new();
+        attempt.ring.write(&integers, &mut words);
+        drop(integers);
+        let model = state.hash(&job.spec().model());
+        let unsigned = ResultHeader {
+            job: job.digest(),
+            sid: attempt.sid,
+            round: attempt.round,
+            version: job.version() + 1,
+            model,
+            contributors: contributors.into_iter().collect(),
+            sum: Digest::of_bytes(&words),
+            signature: Signature([[0; 32]; 2]),
+        };
+        let header = unsigned.sign(&self.setup.key);
+        job.advance(state, model, 1);
+        job.aborts_in_a_row = 0;
+        let privacy = format!("{}; {}", job.parameters().mode.label(), job.spec().privacy.label());
+        self.phase = job.phase_between_attempts(now);
+        let merchants = header.contributors.iter().filter_map(|m| self.name(*m)).collect();
+        out.push(Output::Release(Box::new(Release { header, words, merchants, offered_at, privacy })));
+        self.finish_if_done(out);
+    }
+
+    fn finish_if_done(&mut self, out: &mut Vec<Output>) {
+        let Some(job) = self.job.as_ref().filter(|job| job.is_finished()) else { return };
+        let (name, model) = (job.spec().name.clone(), job.model().to_string());
+        out.push(Output::Event(Event::JobFinished { job: name, version: job.version(), model }));
+        let able: Vec<MerchantIndex> =
+            self.members.iter().filter(|(_, member)| member.derived.is_some()).map(|(index, _)| *index).collect();
+        for to in able {
+            self.tell_finished(to, out);
+        }
+    }
+
+    fn aborted(&mut self, now: TimestampMs, round: RoundId, reason: String, out: &mut Vec<Output>) {
+        let Some(job) = &mut self.job else { return };
+        let doublings = job.aborts_in_a_row.min(BACK_OFF_DOUBLINGS_MAX);
+        job.aborts_in_a_row = job.aborts_in_a_row.saturating_add(1);
+        let pause = self.setup.back_off_ms.saturating_mul(1 << doublings);
+        self.phase = job.phase_between_attempts(now.saturating_add(pause));
+        out.push(Output::Event(Event::RoundAborted { round: round.round, attempt: round.attempt, reason }));
+    }
+
+    /// Gives up the running attempt, if there is one, without a pause before the next.
+    pub(super) fn abandon(&mut self, reason: &str, out: &mut Vec<Output>) {
+        let Phase::Running { round, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let mut wishes = Vec::new();
+        if let Round::Aborted(aborted) = round.abandon(reason, &mut wishes) {
+            let RoundId { round, attempt } = aborted.attempt.round;
+            out.push(Output::Event(Event::RoundAborted { round, attempt, reason: aborted.reason }));
+        }
+        for wish in wishes {
+            if let round::Output::Send { to, message } = wish {
+                out.push(Output::Send { to, message });
+            }
+        }
+    }
+
+    pub(super) fn rolled_back(
+        &mut self,
+        now: TimestampMs,
+        roll_back: &RollBack,
+        state: ModelState,
+        out: &mut Vec<Output>,
+    ) {
+        self.abandon("the operator rolled the model back", out);
+        let Some(job) = &mut self.job else { return };
+        job.advance(state, roll_back.model, 0);
+        self.phase = job.phase_between_attempts(now);
+        out.push(Output::PublishVersion(roll_back.version));
+        let (version, to, model) = (roll_back.version, roll_back.to, roll_back.model.to_string());
+        out.push(Output::Event(Event::RolledBack { version, to, model }));
+        if job.is_finished() {
+            for member in self.members.values_mut() {
+                member.told_finished = false;
+            }
+            self.finish_if_done(out);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Collecting: participants train, their updates are summed. [core]
+//!
+//! An update counts once its sender, session, length, hash and signature are right; then it is added to the running sum and
+//! forgotten, so memory is one sum however many merchants there are. A participant that leaves is no longer awaited, but if
+//! it comes back in time its update still counts. A merchant whose acceptance came too late is told that the attempt goes on
+//! without it.
+
+use std::collections::BTreeSet;
+
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::message::{Abort, Receipt, UpdateHeader, Verdict};
+use guildhall_shared::ring::RingSum;
+
+use super::{Aborted, Attempt, Fault, Input, Output, Round, RoundError, RoundMessage, Settled, TimestampMs};
+
+/// Updates come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collecting {
+    attempt: Attempt,
+    participants: BTreeSet<MerchantIndex>,
+    awaited: BTreeSet<MerchantIndex>,
+    contributors: BTreeSet<MerchantIndex>,
+    sum: RingSum,
+    deadline: TimestampMs,
+}
+
+impl Collecting {
+    pub(super) fn begin(
+        attempt: Attempt,
+        participants: BTreeSet<MerchantIndex>,
+        now: TimestampMs,
+        out: &mut Vec<Output>,
+    ) -> Round {
+        let deadline = now.saturating_add(attempt.update_deadline_ms);
+        out.push(Output::WakeAt(deadline));
+        let sum = RingSum::zero(attempt.ring, attempt.dimension);
+        let awaited = participants.clone();
+        let contributors = BTreeSet::new();
+        Round::Collecting(Collecting { attempt, participants, awaited, contributors, sum, deadline })
+    }
+
+    /// The attempt.
+    pub fn attempt(&self) -> &Attempt {
+        &self.attempt
+    }
+
+    /// Who takes part.
+    pub fn participants(&self) -> &BTreeSet<MerchantIndex> {
+        &self.participants
+    }
+
+    pub(super) fn handle(
+        mut self,
+        now: TimestampMs,
+        input: Input<'_>,
+        out: &mut Vec<Output>,
+    ) -> (Round, Result<(), RoundError>) {
+        let verdict = match input {
+            Input::Message { from, message } => {
+                self.message(from, message, out).map_err(|fault| self.attempt.error(from, fault))
+            }
+            Input::Left(merchant) => {
+                self.awaited.remove(&merchant);
+                Ok(())
+            }
+            Input::Timeout => Ok(()),
+        };
+        match verdict {
+            Ok(()) => (self.next(now, out), Ok(())),
+            Err(error) => (Round::Collecting(self), Err(error)),
+        }
+    }
+
+    fn message(
+        &mut self,
+        from: MerchantIndex,
+        message: RoundMessage<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let key = self.attempt.offered_identity(from)?;
+        self.attempt.check_sid(&message)?;
+        let found = message.name();
+        let expected = "an update";
+        match message {
+            RoundMessage::Accept(accept) => {
+                if !self.participants.contains(&from) && accept.verify(&key).is_ok() {
+                    let reason = "the acceptance came after the deadline: the attempt goes on without it".into();
+                    out.push(Output::Send { to: from, message: Abort { sid: self.attempt.sid, reason }.into() });
+                }
+                Err(Fault::Phase { expected, found })
+            }
+            // A participant that cannot go on says so, and is no longer awaited.
+            RoundMessage::Decline(_) if self.awaited.remove(&from) => Ok(()),
+            RoundMessage::Decline(_) => Err(Fault::Phase { expected, found }),
+            RoundMessage::Update { .. } if !self.participants.contains(&from) => {
+                Err(Fault::Stranger { expected: "a merchant that accepted in time" })
+            }
+            RoundMessage::Update { .. } if self.contributors.contains(&from) => Err(Fault::Repeated { found }),
+            RoundMessage::Update { header, words } => {
+                header.verify(&key)?;
+                self.add(&header, words)?;
+                self.awaited.remove(&from);
+                self.contributors.insert(from);
+                let receipt = Receipt { sid: self.attempt.sid, verdict: Verdict::Added };
+                out.push(Output::Send { to: from, message: receipt.into() });
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, header: &UpdateHeader, words: &[u8]) -> Result<(), Fault> {
+        let expected = self.attempt.dimension * self.attempt.ring.bytes();
+        let length = |found| Fault::Length { expected, found };
+        if words.len() != expected {
+            return Err(length(words.len()));
+        }
+        let found = Digest::of_bytes(words);
+        if found != header.hash {
+            return Err(Fault::Hash { expected: header.hash, found });
+        }
+        self.sum.add_bytes(words).map_err(|error| length(error.found))
+    }
+
+    fn next(self, now: TimestampMs, out: &mut Vec<Output>) -> Round {
+        if !self.awaited.is_empty() && now < self.deadline {
+            return Round::Collecting(self);
+        }
+        if self.contributors.is_empty() || self.contributors.len() < self.attempt.quorum {
+            let reason = self.shortfall();
+            return self.abandon(reason, out);
+        }
+        Round::Settled(Settled { attempt: self.attempt, contributors: self.contributors, sum: self.sum })
+    }
+
+    /// Ends the attempt and tells the participants.
+    pub(super) fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
+        Aborted::abort(self.attempt, self.participants, reason, out)
+    }
+
+    fn shortfall(&self) -> String {
+        let missing = self.participants.difference(&self.contributors).copied();
+        format!(
+            "expected updates of a quorum of {}, found {}; none from {}",
+            self.attempt.quorum,
+            self.contributors.len(),
+            self.attempt.names(missing)
+        )
+    }
+}
