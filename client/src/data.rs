@@ -18,6 +18,7 @@ pub mod config;
 mod error;
 pub mod features;
 mod load;
+mod merchants;
 pub mod observations;
 mod read_csv;
 mod read_parquet;
@@ -29,9 +30,8 @@ pub mod table;
 
 pub use config::{DataConfig, RawDataConfig};
 pub use error::DataError;
-pub use load::{
-    MerchantCut, MerchantRows, check_schema, cut_by_merchant, histories, load, load_by_merchant, load_table, rows_by_merchant,
-};
+pub use load::{check_schema, histories, load, load_table};
+pub use merchants::{MerchantCut, MerchantRows, cut_by_merchant, load_by_merchant, rows_by_merchant};
 pub use report::DataReport;
 pub use simulation::SimulationConfig;
 pub use table::Table;

@@ -1,4 +1,4 @@
-//! Runs a client: connects, performs what the participant decides, connects again. [shell]
+//! Runs a client: connects, performs what the participant decides, connects again. (shell)
 //!
 //! Everything slow happens elsewhere: ledger writes and training on blocking threads, uploads and results on streams and
 //! tasks of their own, models on a writer thread. One loop feeds the participant, one input at a time.
@@ -25,7 +25,7 @@ mod session;
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use guildhall_privacy::noise::{NoiseSource, OpenDpNoise};
 use guildhall_privacy::update::SealedUpdate;
@@ -35,7 +35,7 @@ use guildhall_shared::job::JobSpec;
 use guildhall_shared::wire;
 use tokio::sync::mpsc;
 
-use crate::config::{ClientConfig, WhenFinished};
+use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::folder::{Access, Membership, read, write_durably};
@@ -48,6 +48,9 @@ use books::Books;
 use contribution::{Contributor, OpenContributor};
 use keeper::Keeper;
 use session::Ending;
+
+/// A session that lasted this long was a good one.
+const GOOD_SESSION: Duration = Duration::from_secs(5);
 
 /// Makes a source of noise, in the thread that uses it.
 pub type OpenNoise = Arc<dyn Fn() -> Box<dyn NoiseSource> + Send + Sync>;
@@ -212,15 +215,18 @@ impl Client {
         if !path.exists() {
             return;
         }
-        let Some(spec) = read(&path).ok().and_then(|bytes| wire::decode::<JobSpec>(&bytes, wire::OBJECT_BYTES_MAX).ok())
+        let Some(spec) =
+            read(&path).ok().and_then(|bytes| wire::decode::<JobSpec>(&bytes, wire::OBJECT_BYTES_MAX).ok())
         else {
             return;
         };
         let label = report::label(&spec);
-        let newest = ModelStore::open(&self.config.folder.models(&spec.digest()), &spec).and_then(|mut s| s.newest());
+        let newest =
+            ModelStore::open(&self.config.folder.models(&spec.digest()), &spec).and_then(|mut s| s.newest());
         self.books.note_epsilon(&self.service, Some(&spec.name));
         if let Ok(Some(stored)) = newest {
-            let served = ServedModel::new(&Arc::new(spec), &label, stored.version, stored.model, &stored.state);
+            let served =
+                ServedModel::new(&Arc::new(spec), &label, stored.version, stored.model, &stored.state);
             self.service.publish(served);
         }
     }
@@ -246,12 +252,18 @@ impl Client {
                 connected = transport::connect(self.config.server, credentials) => connected,
             };
             let reason = match connected {
-                Ok(link) => match self.session(link, shutdown.as_mut(), &mut back_off).await? {
-                    Ending::Shutdown => return Ok(()),
-                    Ending::Finished if self.config.when_finished == WhenFinished::Exit => return Ok(()),
-                    Ending::Finished => "the job is finished".to_owned(),
-                    Ending::Lost(reason) => reason,
-                },
+                Ok(link) => {
+                    let began = Instant::now();
+                    let ending = self.session(link, shutdown.as_mut()).await?;
+                    // A server that sends clients away at once is not to be asked ten times a second.
+                    if began.elapsed() >= GOOD_SESSION {
+                        back_off.reset();
+                    }
+                    match ending {
+                        Ending::Shutdown | Ending::Finished => return Ok(()),
+                        Ending::Lost(reason) => reason,
+                    }
+                }
                 Err(error @ transport::TransportError::Credentials(_)) => return Err(error.into()),
                 Err(error) => error.to_string(),
             };

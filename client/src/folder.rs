@@ -25,7 +25,9 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Not what belongs there.
-    #[error("{path}: expected {expected}: restore this file from a backup, or join again with a new invitation")]
+    #[error(
+        "{path}: expected {expected}: restore this file from a backup, or join again with a new invitation"
+    )]
     Content {
         /// Where.
         path: PathBuf,
@@ -180,7 +182,8 @@ impl Folder {
         let text = std::str::from_utf8(&text).map_err(|_| content("TOML text"))?;
         let file: FederationFile =
             toml::from_str(text).map_err(|_| content("the keys federation and federation_key"))?;
-        let key: Digest = file.federation_key.parse().map_err(|_| content("federation_key as 64 hex characters"))?;
+        let key: Digest =
+            file.federation_key.parse().map_err(|_| content("federation_key as 64 hex characters"))?;
         Ok(Membership {
             identity: self.read_identity()?,
             tls_key: Zeroizing::new(read(&self.tls_key())?),
@@ -218,8 +221,10 @@ impl Folder {
     /// # Errors
     /// [`FolderError::Io`].
     pub fn write_roster(&self, roster: &SignedRoster) -> Result<(), FolderError> {
-        let bytes = wire::encode(roster)
-            .map_err(|_| FolderError::Content { path: self.roster(), expected: "a roster that can be encoded" })?;
+        let bytes = wire::encode(roster).map_err(|_| FolderError::Content {
+            path: self.roster(),
+            expected: "a roster that can be encoded",
+        })?;
         write_durably(&self.roster(), &bytes, Access::Shared)
     }
 }

@@ -95,7 +95,9 @@ pub enum JoinError {
         reason: String,
     },
     /// The reply is not what an authority would answer. Nothing of it was kept.
-    #[error("the server's answer is not acceptable and was not kept: {0}. Do not go on before the operator explains it")]
+    #[error(
+        "the server's answer is not acceptable and was not kept: {0}. Do not go on before the operator explains it"
+    )]
     Reply(String),
     /// TLS keys.
     #[error("cannot make TLS keys: {0}")]
@@ -143,7 +145,11 @@ async fn join_folder(options: &JoinOptions) -> Result<Joined, JoinError> {
     })
 }
 
-async fn enrol(options: &JoinOptions, folder: &Folder, identity: IdentityKey) -> Result<Membership, JoinError> {
+async fn enrol(
+    options: &JoinOptions,
+    folder: &Folder,
+    identity: IdentityKey,
+) -> Result<Membership, JoinError> {
     let invitation = &options.invitation;
     let tls_key = read_or_make_tls_key(folder)?;
     let signing_request = read_or_make_signing_request(folder, &tls_key, &invitation.merchant)?;
@@ -151,7 +157,10 @@ async fn enrol(options: &JoinOptions, folder: &Folder, identity: IdentityKey) ->
     let enrolled = match transport::enrol(invitation.address, invitation.authority, request).await? {
         EnrolReply::Granted(enrolled) => enrolled,
         EnrolReply::Refused(reason) => {
-            return Err(JoinError::Refused { merchant: invitation.merchant.clone(), reason: printable(&reason) });
+            return Err(JoinError::Refused {
+                merchant: invitation.merchant.clone(),
+                reason: printable(&reason),
+            });
         }
     };
     check_reply(&enrolled, &invitation.authority, &tls_key).map_err(JoinError::Reply)?;
@@ -169,7 +178,11 @@ fn read_or_make_tls_key(folder: &Folder) -> Result<Zeroizing<Vec<u8>>, JoinError
 }
 
 /// Kept too, because its signature is random: a repeated request must be the same to the byte.
-fn read_or_make_signing_request(folder: &Folder, tls_key: &[u8], merchant: &Name) -> Result<Vec<u8>, JoinError> {
+fn read_or_make_signing_request(
+    folder: &Folder,
+    tls_key: &[u8],
+    merchant: &Name,
+) -> Result<Vec<u8>, JoinError> {
     let path = folder.signing_request();
     if !path.exists() {
         let key = KeyPair::try_from(tls_key)?;
@@ -185,7 +198,9 @@ fn read_or_make_signing_request(folder: &Folder, tls_key: &[u8], merchant: &Name
 fn check_reply(enrolled: &Enrolled, pinned: &Digest, tls_key: &Zeroizing<Vec<u8>>) -> Result<(), String> {
     let found = Digest::of_bytes(&enrolled.authority);
     if found != *pinned {
-        return Err(format!("expected the authority with SHA-256 {pinned}, found {found}: someone may be in the middle"));
+        return Err(format!(
+            "expected the authority with SHA-256 {pinned}, found {found}: someone may be in the middle"
+        ));
     }
     let credentials = Credentials {
         authority: enrolled.authority.clone(),

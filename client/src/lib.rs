@@ -7,7 +7,7 @@
 //!              │  │  │  └─▶ serve        HTTP on loopback: predict, model, health, metrics
 //!              │  │  └────▶ model_store  versions on disk, each hash-checked when read
 //!              │  └───────▶ contribution data → train → clip → noise → sealed update
-//!              └──────────▶ transport    QUIC, the only file that names quinn
+//!              └──────────▶ transport    QUIC and mutual TLS, in one file
 //! ```
 //!
 //! [`participant`] decides and does nothing; [`driver`] does and decides nothing. What may leave this process is

@@ -66,7 +66,8 @@ impl ModelStore {
         let error = |source| FolderError::Io { path: dir.into(), action: "list the folder", source };
         for entry in fs::read_dir(dir).map_err(error)? {
             let entry = entry.map_err(error)?;
-            let version = entry.file_name().to_str().and_then(|name| name.strip_suffix(".model")?.parse().ok());
+            let version =
+                entry.file_name().to_str().and_then(|name| name.strip_suffix(".model")?.parse().ok());
             if let Some(version) = version {
                 sizes.insert(version, entry.metadata().map_err(error)?.len());
             }
@@ -102,9 +103,15 @@ impl ModelStore {
         if stored.is_none() {
             self.sizes.remove(&version);
             let aside = path.with_extension("damaged");
-            tracing::warn!(version, "a stored model does not come to its own hash; it is set aside and derived again");
-            fs::rename(&path, &aside)
-                .map_err(|source| FolderError::Io { path, action: "set the damaged file aside", source })?;
+            tracing::warn!(
+                version,
+                "a stored model does not come to its own hash; it is set aside and derived again"
+            );
+            fs::rename(&path, &aside).map_err(|source| FolderError::Io {
+                path,
+                action: "set the damaged file aside",
+                source,
+            })?;
         }
         Ok(stored)
     }
@@ -147,15 +154,22 @@ impl ModelStore {
     fn make_room(&mut self) -> Result<(), FolderError> {
         let mut total: u64 = self.sizes.values().sum();
         let mut left = self.sizes.len();
-        let removable: Vec<(u32, u64)> =
-            self.sizes.iter().filter(|(v, _)| !self.pinned.contains(v)).map(|(v, size)| (*v, *size)).collect();
+        let removable: Vec<(u32, u64)> = self
+            .sizes
+            .iter()
+            .filter(|(v, _)| !self.pinned.contains(v))
+            .map(|(v, size)| (*v, *size))
+            .collect();
         for (version, size) in removable {
             if total <= self.kept_bytes_max || left <= KEPT_VERSIONS_MIN {
                 break;
             }
             let path = self.path(version);
-            fs::remove_file(&path)
-                .map_err(|source| FolderError::Io { path, action: "remove an old version", source })?;
+            fs::remove_file(&path).map_err(|source| FolderError::Io {
+                path,
+                action: "remove an old version",
+                source,
+            })?;
             self.sizes.remove(&version);
             total -= size;
             left -= 1;

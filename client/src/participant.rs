@@ -27,9 +27,7 @@ use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
 use guildhall_shared::message::{ClientMessage, Offer, ServerMessage};
 
-pub use input::{
-    Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder,
-};
+pub use input::{Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder};
 pub use policy::{JobPattern, Permission, Policy};
 pub use refused::Refused;
 
@@ -117,16 +115,14 @@ impl Participant {
             ServerMessage::Offer(offer) => self.offer(now_ms, offer, out),
             ServerMessage::Begin(begin) => self.begin(now_ms, &begin, out),
             ServerMessage::Receipt(receipt) => self.receipt(&receipt),
-            ServerMessage::Abort(abort) => self.abort(&abort, out),
+            ServerMessage::Abort(abort) => {
+                self.abort(&abort, out);
+                Ok(())
+            }
             ServerMessage::RollBack(roll_back) => self.roll_back(now_ms, roll_back, out),
             ServerMessage::Finished(finished) => self.finished(now_ms, &finished, out),
             ServerMessage::Refusal(refusal) => Err(Refused::ByServer(refusal.reason)),
         }
-    }
-
-    /// The job that is followed and its label, if any: for whoever serves or reports.
-    pub fn label(&self) -> Option<String> {
-        self.job.as_ref().map(|job| job.label.clone())
     }
 
     /// How long a result may be now: n and the bytes of its words. `None` while no job is open.

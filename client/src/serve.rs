@@ -24,6 +24,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
+use guildhall_shared::task::Task;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -72,7 +73,11 @@ impl ServedModel {
             unit: spec.privacy.unit().describe(),
             parameters: state.weights.len(),
             spec: Arc::clone(spec),
-            network: Network::new(&spec.model(), &state.released()),
+            network: match spec.task {
+                // A bare vector predicts nothing; it may be large.
+                Task::Dummy { .. } => Network::new(&spec.model(), &[]),
+                _ => Network::new(&spec.model(), &state.released()),
+            },
         }
     }
 }

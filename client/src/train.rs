@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
 use guildhall_privacy::clip::{ClipTally, ShopperSum};
-use guildhall_privacy::update::ClippedSum;
 use guildhall_privacy::parameter::ClippingParameters;
+use guildhall_privacy::update::ClippedSum;
 use guildhall_shared::model_spec::{Architecture, ModelSpec};
 use rayon::prelude::*;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use guildhall_shared::frame::{FrameError, FrameHeader, HEADER_BYTES, LengthRule};
 use guildhall_shared::message::{
-    ClientMessage, EnrolReply, EnrolRequest, EnrolmentMessage, MessageError, RESULT_KIND, ResultHeader, ServerMessage,
-    UPDATE_KIND, UpdateHeader, join_vector, split_vector,
+    ClientMessage, EnrolReply, EnrolRequest, EnrolmentMessage, MessageError, RESULT_KIND, ResultHeader,
+    ServerMessage, UPDATE_KIND, UpdateHeader, join_vector, split_vector,
 };
 use guildhall_shared::wire::{self, WireError};
 use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
@@ -25,7 +25,7 @@ const SESSION_PROTOCOL: &[u8] = b"guildhall/1";
 
 const IDLE_TIMEOUT_MS: u32 = 20_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole enrolment.
 const ENROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A control message, from its header to its last byte, and a control message's way out.
@@ -222,13 +222,17 @@ impl Link {
         let mut stream = self.connection.accept_uni().await.map_err(|e| self.broken(&e))?;
         let mut head = [0; HEADER_BYTES];
         let what = "a result";
-        within(what, CONTROL_TIMEOUT, async { stream.read_exact(&mut head).await.map_err(|_| self.lost(what)) }).await?;
+        within(what, CONTROL_TIMEOUT, async {
+            stream.read_exact(&mut head).await.map_err(|_| self.lost(what))
+        })
+        .await?;
         let header = FrameHeader::parse(&head)?;
         let limits = limits().ok_or(TransportError::EarlyResult)?;
         check_result_length(&header, limits)?;
         let allowed = vector_timeout(u64::from(header.length));
         let mut body = vec![0; header.length as usize];
-        within(what, allowed, async { stream.read_exact(&mut body).await.map_err(|_| self.lost(what)) }).await?;
+        within(what, allowed, async { stream.read_exact(&mut body).await.map_err(|_| self.lost(what)) })
+            .await?;
         header.check_body(&body)?;
         let control_max = ResultHeader::bytes_max(limits.merchants);
         let (control, words) = split_vector(&body, control_max, limits.vector_bytes)?;
@@ -280,7 +284,8 @@ impl ControlSender {
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), TransportError> {
         let frame = message.to_frame()?;
         let what = "a control message";
-        let write = async { self.0.write_all(&frame).await.map_err(|_| TransportError::Interrupted { what }) };
+        let write =
+            async { self.0.write_all(&frame).await.map_err(|_| TransportError::Interrupted { what }) };
         within(what, CONTROL_TIMEOUT, write).await
     }
 }
@@ -366,11 +371,13 @@ pub(crate) mod fake {
     use guildhall_shared::wire;
     use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
     use rcgen::{
-        BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-        Issuer, KeyPair, SanType,
+        BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+        ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
     };
     use rustls::RootCertStore;
-    use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use rustls::pki_types::{
+        CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    };
     use rustls::server::WebPkiClientVerifier;
 
     use super::{ENROLMENT_PROTOCOL, SERVER_NAME, SESSION_PROTOCOL};
@@ -439,10 +446,11 @@ pub(crate) mod fake {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from(pki.authority.clone())).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .allow_unauthenticated()
-                .build()
-                .unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    .allow_unauthenticated()
+                    .build()
+                    .unwrap();
             let mut tls = rustls::ServerConfig::builder_with_provider(provider)
                 .with_protocol_versions(&[&rustls::version::TLS13])
                 .unwrap()
@@ -473,7 +481,9 @@ pub(crate) mod fake {
         pub async fn enrol(&self, answer: impl FnOnce(EnrolRequest) -> EnrolReply) {
             let mut session = self.accept().await;
             let (header, body) = session.frame().await;
-            let EnrolmentMessage::EnrolRequest(request) = EnrolmentMessage::from_body(&header, &body).unwrap() else {
+            let EnrolmentMessage::EnrolRequest(request) =
+                EnrolmentMessage::from_body(&header, &body).unwrap()
+            else {
                 panic!("not a request")
             };
             let frame = EnrolmentMessage::from(answer(request)).to_frame().unwrap();

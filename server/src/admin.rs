@@ -20,6 +20,7 @@ use crate::store::StoreError;
 /// An operator's command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
+#[allow(clippy::large_enum_variant, reason = "one lives at a time")]
 pub enum AdminCommand {
     /// Makes a one-time invitation for a merchant.
     Invite {

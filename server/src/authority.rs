@@ -101,8 +101,9 @@ impl Authority {
     /// [`ServerError::File`], [`ServerError::Key`].
     pub fn load(dir: &Path) -> Result<Self, ServerError> {
         let key_path: PathBuf = dir.join(AUTHORITY_KEY);
-        let key = KeyPair::try_from(files::read_secret(&key_path)?.as_slice())
-            .map_err(|_| ServerError::Key { path: key_path, expected: "the authority's key (PKCS#8, DER)" })?;
+        let key = KeyPair::try_from(files::read_secret(&key_path)?.as_slice()).map_err(|_| {
+            ServerError::Key { path: key_path, expected: "the authority's key (PKCS#8, DER)" }
+        })?;
         Ok(Authority {
             certificate: files::read(&dir.join(AUTHORITY_CERTIFICATE))?,
             server_certificate: files::read(&dir.join(SERVER_CERTIFICATE))?,

@@ -92,7 +92,8 @@ impl ServerConfig {
         let public_address = raw.public_address.and_then(|text| {
             let found = self::address("public_address", &text, &mut mistakes)?;
             if found.ip().is_unspecified() || found.port() == 0 {
-                mistakes.push(format!("public_address: expected an address merchants can reach, found {found}"));
+                mistakes
+                    .push(format!("public_address: expected an address merchants can reach, found {found}"));
             }
             Some(found)
         });
@@ -154,7 +155,9 @@ impl ServerConfig {
 
 fn address(key: &str, text: &str, mistakes: &mut Vec<String>) -> Option<SocketAddr> {
     text.parse()
-        .map_err(|_| mistakes.push(format!("{key}: expected ADDRESS:PORT, for example 127.0.0.1:4433, found {text:?}")))
+        .map_err(|_| {
+            mistakes.push(format!("{key}: expected ADDRESS:PORT, for example 127.0.0.1:4433, found {text:?}"))
+        })
         .ok()
 }
 
@@ -169,9 +172,15 @@ fn limits(raw: &RawLimits, mistakes: &mut Vec<String>) -> Limits {
     };
     Limits {
         connections: pick("connections", raw.connections, default.connections as u64, 1, 10_000) as usize,
-        pending_handshakes: pick("pending_handshakes", raw.pending_handshakes, default.pending_handshakes as u64, 1, 4_096)
+        pending_handshakes: pick(
+            "pending_handshakes",
+            raw.pending_handshakes,
+            default.pending_handshakes as u64,
+            1,
+            4_096,
+        ) as usize,
+        upload_buffers: pick("upload_buffers", raw.upload_buffers, default.upload_buffers as u64, 1, 64)
             as usize,
-        upload_buffers: pick("upload_buffers", raw.upload_buffers, default.upload_buffers as u64, 1, 64) as usize,
         upload_rate_min_bytes_per_second: pick(
             "upload_rate_min_bytes_per_second",
             raw.upload_rate_min_bytes_per_second,
@@ -205,7 +214,11 @@ mod tests {
         };
         assert_eq!(ServerConfig::parse(&config.to_text()), Ok(config.clone()));
         // The commented defaults are valid settings too.
-        let open: String = config.to_text().lines().map(|l| l.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(l).to_owned() + "\n").collect();
+        let open: String = config
+            .to_text()
+            .lines()
+            .map(|l| l.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(l).to_owned() + "\n")
+            .collect();
         let parsed = ServerConfig::parse(&open).expect("the defaults are valid");
         assert_eq!(parsed.limits, config.limits);
         assert!(parsed.public_address.is_some());

@@ -24,7 +24,9 @@ use std::sync::Arc;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
 use guildhall_shared::identity::{IdentityKey, Roster};
-use guildhall_shared::message::{Finished, Job, Ready, Receipt, ResultHeader, RollBack, ServerMessage, Verdict};
+use guildhall_shared::message::{
+    Finished, Job, Ready, Receipt, ResultHeader, RollBack, ServerMessage, Verdict,
+};
 use guildhall_shared::model_state::ModelState;
 
 use crate::event::Event;
@@ -81,6 +83,7 @@ pub enum Input<'a> {
 
 /// What the coordinator wants done, in this order.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a few live at once, and briefly")]
 pub enum Output {
     /// Send a message.
     Send {
@@ -134,7 +137,9 @@ pub enum CoordinatorError {
     #[error(transparent)]
     Round(#[from] RoundError),
     /// No attempt is running.
-    #[error("merchant {merchant}: expected nothing, for no attempt is running; found {found} for session {sid}")]
+    #[error(
+        "merchant {merchant}: expected nothing, for no attempt is running; found {found} for session {sid}"
+    )]
     NoAttempt {
         /// Who.
         merchant: String,

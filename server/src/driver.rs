@@ -148,7 +148,10 @@ async fn accept_loop(shared: Arc<Shared>, listener: Listener) {
     while let Some(knock) = listener.next().await {
         while connections.try_join_next().is_some() {}
         if connections.len() >= shared.limits.connections {
-            shared.events.refused(knock.address(), format!("expected at most {} connections", shared.limits.connections));
+            shared.events.refused(
+                knock.address(),
+                format!("expected at most {} connections", shared.limits.connections),
+            );
             knock.refuse();
             continue;
         }
@@ -170,7 +173,9 @@ async fn accept_loop(shared: Arc<Shared>, listener: Listener) {
             let connection = match shaken {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => return shared.events.refused(address, error),
-                Err(_) => return shared.events.refused(address, "handshake: not complete within ten seconds"),
+                Err(_) => {
+                    return shared.events.refused(address, "handshake: not complete within ten seconds");
+                }
             };
             match connection.protocol().as_deref() {
                 Some(ALPN_SESSION) => session::serve(shared, connection).await,
@@ -195,7 +200,9 @@ async fn admin_loop(hub: mpsc::Sender<ToHub>, listener: tokio::net::UnixListener
         operators.spawn(async move {
             let _place = place;
             let reply = match socket::read_command(&mut stream).await {
-                Ok(command) => hub::ask(&hub, |reply| ToHub::Admin { command: Box::new(command), reply }).await,
+                Ok(command) => {
+                    hub::ask(&hub, |reply| ToHub::Admin { command: Box::new(command), reply }).await
+                }
                 Err(reason) => Some(AdminReply::Refused(reason)),
             };
             let reply = reply.unwrap_or_else(|| AdminReply::Refused("the server is stopping".into()));

@@ -23,7 +23,9 @@ pub enum EnrolmentError {
     #[error("the invitation is unknown here: ask the federation's operator for a new one")]
     Unknown,
     /// The token was used by another request.
-    #[error("the invitation for {0} was used already, by another request: ask the federation's operator for a new one")]
+    #[error(
+        "the invitation for {0} was used already, by another request: ask the federation's operator for a new one"
+    )]
     Used(Name),
     /// The token is somebody else's.
     #[error("expected a request from {expected}, whom the invitation names, found {found}")]
@@ -70,7 +72,11 @@ pub enum Enrolment {
 ///
 /// # Errors
 /// [`EnrolmentError`]; nothing has changed then.
-pub fn enrol(records: &Records, authority: &Authority, request: &EnrolRequest) -> Result<Enrolment, EnrolmentError> {
+pub fn enrol(
+    records: &Records,
+    authority: &Authority,
+    request: &EnrolRequest,
+) -> Result<Enrolment, EnrolmentError> {
     request.verify()?;
     let token = Invitation::token_digest(&request.token);
     let invitation = records.invitation(&token)?.ok_or(EnrolmentError::Unknown)?;

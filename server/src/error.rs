@@ -21,7 +21,9 @@ pub enum ServerError {
         source: io::Error,
     },
     /// `init` in a folder that is taken.
-    #[error("{0} already holds a federation: choose another folder, nothing was changed")]
+    #[error(
+        "{0} already holds a federation, or the keys of an unfinished one: choose another folder, nothing was changed"
+    )]
     Exists(PathBuf),
     /// A folder without a federation.
     #[error("{0} holds no federation: run `guildhall server init` first")]

@@ -133,7 +133,9 @@ impl Events {
     pub fn emit(&self, event: Event) {
         match &event {
             Event::Refused { peer, reason } => tracing::warn!(%peer, %reason, "refused"),
-            Event::RoundAborted { round, attempt, reason } => tracing::warn!(round, attempt, %reason, "round aborted"),
+            Event::RoundAborted { round, attempt, reason } => {
+                tracing::warn!(round, attempt, %reason, "round aborted")
+            }
             other => tracing::info!(event = ?other),
         }
         (self.0)(event);

@@ -35,8 +35,8 @@ pub struct InitSummary {
 }
 
 /// Makes a federation in a folder: its Ed25519 key, its certificate authority, the server's TLS certificate,
-/// `server.toml` and an empty store. The configuration is written last, so a folder where `init` was cut short is
-/// no federation.
+/// `server.toml` and an empty store. The configuration is written last, so a folder where `init` was cut short is no
+/// federation; it is refused all the same, for keys are never overwritten.
 ///
 /// # Errors
 /// [`ServerError::Exists`] where one stands already; file, randomness and certificate failures.

@@ -60,7 +60,11 @@ pub enum RegistryError {
 
 /// Which results make a version, oldest first, and the version they start from: `known` if it is on the way, else 0.
 /// [core]
-fn lineage(history: &[VersionRecord], version: u32, known: Option<u32>) -> Result<(u32, Vec<u32>), RegistryError> {
+fn lineage(
+    history: &[VersionRecord],
+    version: u32,
+    known: Option<u32>,
+) -> Result<(u32, Vec<u32>), RegistryError> {
     let mut path = Vec::new();
     let mut at = version;
     while at > 0 && Some(at) != known {
@@ -109,7 +113,12 @@ pub struct Registry<'a> {
 
 impl<'a> Registry<'a> {
     /// Of a job.
-    pub fn new(federation: &'a Federation, number: u32, spec: &'a JobSpec, parameters: &'a RoundParameters) -> Self {
+    pub fn new(
+        federation: &'a Federation,
+        number: u32,
+        spec: &'a JobSpec,
+        parameters: &'a RoundParameters,
+    ) -> Self {
         Registry { federation, number, spec, parameters }
     }
 
@@ -144,7 +153,12 @@ impl<'a> Registry<'a> {
         Ok(state)
     }
 
-    fn apply(&self, state: &ModelState, version: u32, recorded: &ResultHeader) -> Result<ModelState, ServerError> {
+    fn apply(
+        &self,
+        state: &ModelState,
+        version: u32,
+        recorded: &ResultHeader,
+    ) -> Result<ModelState, ServerError> {
         let damaged = |reason: String| RegistryError::Result { version, reason };
         let bytes = files::read(&self.federation.result_path(self.number, version))?;
         let (header, words) =

@@ -92,6 +92,7 @@ pub enum Input<'a> {
 
 /// What a round wants done.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a few live at once, and briefly")]
 pub enum Output {
     /// Send a message.
     Send {
@@ -204,7 +205,12 @@ impl Round {
     }
 
     /// Takes one input. The verdict says whether the input was good; the round goes on in any case.
-    pub fn handle(self, now: TimestampMs, input: Input<'_>, out: &mut Vec<Output>) -> (Round, Result<(), RoundError>) {
+    pub fn handle(
+        self,
+        now: TimestampMs,
+        input: Input<'_>,
+        out: &mut Vec<Output>,
+    ) -> (Round, Result<(), RoundError>) {
         match self {
             Round::Selecting(phase) => phase.handle(now, input, out),
             Round::Collecting(phase) => phase.handle(now, input, out),

@@ -30,6 +30,9 @@ pub enum Table {
     Attempt = 7,
 }
 
+/// A key within its table, and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -67,13 +70,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Engine`].
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError>;
 
     /// The last entry, in order of key, whose key starts with `prefix`.
     ///
     /// # Errors
     /// [`StoreError::Engine`].
-    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, StoreError>;
 
     /// Writes all or nothing; durable on return.
     ///

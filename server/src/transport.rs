@@ -24,12 +24,13 @@ pub const ALPN_SESSION: &[u8] = b"guildhall/1";
 /// The name in the server's certificate.
 pub const SERVER_NAME: &str = "guildhall-server";
 
-/// Unread bytes a stream may hold: enough for 80 MB/s at 12 ms round trip, and all that a waiting upload costs us.
+/// Unread bytes a stream may hold: enough for 80 MB/s at 12 ms round trip, and all that a waiting upload costs us. Half of
+/// the connection's, so that a waiting upload leaves room for control messages.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Unread bytes a connection may hold.
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
-/// Unacknowledged bytes we hold for a peer.
-const SEND_WINDOW_BYTES: u64 = 8 << 20;
+/// Bytes on their way to a peer, unacknowledged: all that a slow reader costs us.
+pub const SEND_WINDOW_BYTES: usize = 2 << 20;
 /// Nothing heard for this long: the peer is gone.
 const IDLE_TIMEOUT_MS: u32 = 20_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -120,7 +121,7 @@ fn limits() -> quinn::TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(2))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(SEND_WINDOW_BYTES)
+        .send_window(SEND_WINDOW_BYTES as u64)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .keep_alive_interval(Some(KEEP_ALIVE));

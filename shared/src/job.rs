@@ -3,6 +3,7 @@
 //! A job file is TOML ([`raw`]); it becomes a validated [`JobSpec`] that reports *all* mistakes at once.
 //! Every hash and signature covers the canonical encoding of the [`JobSpec`], never the TOML.
 
+mod check;
 mod raw;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use crate::optimizer::OptimizerSpec;
 use crate::task::Task;
 use crate::wire;
 
-pub use raw::{JobError, NoiseCalibration, SimulationSpec};
+pub use check::JobError;
+pub use raw::{NoiseCalibration, SimulationSpec};
 
 /// A validated job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,6 +165,6 @@ impl JobSpec {
     /// # Errors
     /// [`JobError`] lists every mistake.
     pub fn check(&self) -> Result<(), JobError> {
-        raw::check(self)
+        check::check(self)
     }
 }

@@ -93,7 +93,8 @@ impl Check {
 }
 
 pub(super) fn parse(text: &str, folder: &Path) -> Result<ClientConfig, Mistakes> {
-    let raw: RawConfig = toml::from_str(text).map_err(|error| Mistakes(vec![error.to_string().trim_end().to_string()]))?;
+    let raw: RawConfig =
+        toml::from_str(text).map_err(|error| Mistakes(vec![error.to_string().trim_end().to_string()]))?;
     let mut check = Check(vec![]);
     let config = build(raw, folder, &mut check);
     match config {
@@ -109,8 +110,14 @@ fn build(raw: RawConfig, folder: &Path, check: &mut Check) -> Option<ClientConfi
     let server = check.present(raw.server, "server", "the server's address");
     let server = server.and_then(|text| check.address(&text, "server"));
     let epsilon = check.present(raw.budget_epsilon, "budget_epsilon", "the largest total ε, for example 4.0");
-    check.require(epsilon.is_none_or(|e| e > 0.0 && e <= 1_000.0), "budget_epsilon", "a number in (0, 1000]", epsilon);
-    let delta = check.present(raw.budget_delta, "budget_delta", "δ, well below 1 / shoppers, for example 1e-6");
+    check.require(
+        epsilon.is_none_or(|e| e > 0.0 && e <= 1_000.0),
+        "budget_epsilon",
+        "a number in (0, 1000]",
+        epsilon,
+    );
+    let delta =
+        check.present(raw.budget_delta, "budget_delta", "δ, well below 1 / shoppers, for example 1e-6");
     check.require(delta.is_none_or(|d| d > 0.0 && d <= 0.01), "budget_delta", "a number in (0, 0.01]", delta);
     let device: Option<DeviceChoice> = check.parsed(&raw.device, "device", "\"auto\", \"cpu\" or \"cuda:N\"");
     let policy = policy(raw.policy, raw.dangerous.allow_privacy_none, check);
@@ -138,10 +145,19 @@ fn policy(raw: Option<RawPolicy>, allow_privacy_none: bool, check: &mut Check) -
     let mut patterns = vec![];
     for text in jobs? {
         let pattern = JobPattern::new(&text);
-        check.require(pattern.is_some(), "policy.jobs", "names, beginnings of names with a final *, or \"*\"", &text);
+        check.require(
+            pattern.is_some(),
+            "policy.jobs",
+            "names, beginnings of names with a final *, or \"*\"",
+            &text,
+        );
         patterns.extend(pattern);
     }
-    Some(Policy { jobs: patterns, plain_mode: plain_mode?.into(), privacy_none: Permission::from(allow_privacy_none) })
+    Some(Policy {
+        jobs: patterns,
+        plain_mode: plain_mode?.into(),
+        privacy_none: Permission::from(allow_privacy_none),
+    })
 }
 
 fn serve(raw: &RawServe, beyond_loopback: bool, check: &mut Check) -> Option<SocketAddr> {

@@ -79,9 +79,14 @@ delimiter = "long"
 
 #[test]
 fn unknown_keys_are_refused_wherever_they_stand() {
-    for (at, key) in [("merchant =", "budget"), ("[policy]", "allow_privacy_none = true"), ("jobs =", "job = 1")] {
+    for (at, key) in
+        [("merchant =", "budget"), ("[policy]", "allow_privacy_none = true"), ("jobs =", "job = 1")]
+    {
         let line = if key.contains('=') { key.to_owned() } else { format!("{key} = 1") };
-        let text = GOOD.replace(at, &if at.starts_with('[') { format!("{at}\n{line}") } else { format!("{line}\n{at}") });
+        let text = GOOD.replace(
+            at,
+            &if at.starts_with('[') { format!("{at}\n{line}") } else { format!("{line}\n{at}") },
+        );
         assert!(parse(&text).is_err(), "{text}");
     }
 }
@@ -90,7 +95,8 @@ fn unknown_keys_are_refused_wherever_they_stand() {
 fn what_weakens_privacy_sits_under_dangerous() {
     let beyond = "[serve]\naddress = \"0.0.0.0:80\"\n";
     assert!(parse(&format!("{GOOD}{beyond}")).is_err());
-    let allowed = format!("{GOOD}{beyond}[dangerous]\nserve_beyond_loopback = true\nallow_privacy_none = true\n");
+    let allowed =
+        format!("{GOOD}{beyond}[dangerous]\nserve_beyond_loopback = true\nallow_privacy_none = true\n");
     assert_eq!(parse(&allowed).unwrap().policy.privacy_none, Permission::Allowed);
 }
 

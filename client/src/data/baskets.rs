@@ -91,7 +91,8 @@ impl<'t> BasketReader<'t> {
                 Err((problem, column)) => tally.count(problem, Some(column), self.table.place(row)),
             }
         }
-        let histories: Histories = parts.into_iter().map(|(shopper, baskets)| (shopper, in_order(baskets))).collect();
+        let histories: Histories =
+            parts.into_iter().map(|(shopper, baskets)| (shopper, in_order(baskets))).collect();
         tally.shoppers = histories.len() as u64;
         tally.baskets = Some(histories.values().map(|baskets| baskets.len() as u64).sum());
         histories
@@ -113,7 +114,11 @@ impl<'t> BasketReader<'t> {
         let whole = |named: Named<'t>, lowest: i64, highest: i64| {
             let value = cell(named).whole().map_err(|_| (Problem::NotAWholeNumber, named.name))?;
             let value = value.ok_or((Problem::MissingDropped, named.name))?;
-            if (lowest..=highest).contains(&value) { Ok(value) } else { Err((Problem::NotAWholeNumber, named.name)) }
+            if (lowest..=highest).contains(&value) {
+                Ok(value)
+            } else {
+                Err((Problem::NotAWholeNumber, named.name))
+            }
         };
         let hour = whole(self.hour, 0, 23)? as u8;
         let basket = Basket {

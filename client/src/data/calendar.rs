@@ -18,7 +18,10 @@ pub fn days_since_1970(year: i64, month: u32, day: u32) -> i64 {
 pub fn parse_date(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let shape = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
     if !shape {
         return None;
     }
@@ -28,7 +31,8 @@ pub fn parse_date(text: &str) -> Option<i64> {
 }
 
 fn days_in_month(year: i64, month: u32) -> u32 {
-    let next = if month == 12 { days_since_1970(year + 1, 1, 1) } else { days_since_1970(year, month + 1, 1) };
+    let next =
+        if month == 12 { days_since_1970(year + 1, 1, 1) } else { days_since_1970(year, month + 1, 1) };
     u32::try_from(next - days_since_1970(year, month, 1)).unwrap_or(0)
 }
 
@@ -48,7 +52,16 @@ mod tests {
     fn dates_that_do_not_exist_are_refused() {
         assert_eq!(parse_date("2017-01-02"), Some(17_168));
         assert_eq!(parse_date("2016-02-29"), Some(16_860));
-        for bad in ["2017-02-29", "2017-13-01", "2017-00-01", "2017-01-00", "2017-1-1", "17-01-01", "2017/01/01", "é017-01-0"] {
+        for bad in [
+            "2017-02-29",
+            "2017-13-01",
+            "2017-00-01",
+            "2017-01-00",
+            "2017-1-1",
+            "17-01-01",
+            "2017/01/01",
+            "é017-01-0",
+        ] {
             assert_eq!(parse_date(bad), None, "{bad}");
         }
     }

@@ -40,8 +40,12 @@ impl<'t> Cell<'t> {
         match self {
             Cell::Missing => None,
             Cell::Number(value) if value.is_nan() => None,
-            Cell::Integer(value) | Cell::Day(value) | Cell::Moment(value) => Some(Cow::Owned(value.to_string())),
-            Cell::Number(value) => Some(Cow::Owned(whole(value).map_or(value.to_string(), |v| v.to_string()))),
+            Cell::Integer(value) | Cell::Day(value) | Cell::Moment(value) => {
+                Some(Cow::Owned(value.to_string()))
+            }
+            Cell::Number(value) => {
+                Some(Cow::Owned(whole(value).map_or(value.to_string(), |v| v.to_string())))
+            }
             Cell::Boolean(value) => Some(Cow::Borrowed(if value { "true" } else { "false" })),
             Cell::Text(text) => Some(Cow::Borrowed(text)),
         }
@@ -152,7 +156,9 @@ mod tests {
         for missing in [Cell::Missing, Cell::Text("NA"), Cell::Text("NaN"), Cell::Number(f64::NAN)] {
             assert_eq!(missing.number(), Ok(None));
         }
-        for unfit in [Cell::Text("twelve"), Cell::Text("inf"), Cell::Text("1e999"), Cell::Number(f64::INFINITY)] {
+        for unfit in
+            [Cell::Text("twelve"), Cell::Text("inf"), Cell::Text("1e999"), Cell::Number(f64::INFINITY)]
+        {
             assert_eq!(unfit.number(), Err(Unfit));
         }
         assert_eq!(Cell::Text("3.0").whole(), Ok(Some(3)));
@@ -163,7 +169,9 @@ mod tests {
 
     #[test]
     fn labels_in_their_usual_spellings() {
-        for yes in [Cell::Boolean(true), Cell::Text("TRUE"), Cell::Text("yes"), Cell::Integer(1), Cell::Number(1.0)] {
+        for yes in
+            [Cell::Boolean(true), Cell::Text("TRUE"), Cell::Text("yes"), Cell::Integer(1), Cell::Number(1.0)]
+        {
             assert_eq!(yes.label(), Ok(Some(1.0)));
         }
         for no in [Cell::Boolean(false), Cell::Text("False"), Cell::Text("0")] {
@@ -192,7 +200,14 @@ mod tests {
             cell.encode(&mut out);
             out
         };
-        let cells = [Cell::Missing, Cell::Integer(0), Cell::Number(0.0), Cell::Boolean(false), Cell::Text("0"), Cell::Text("00")];
+        let cells = [
+            Cell::Missing,
+            Cell::Integer(0),
+            Cell::Number(0.0),
+            Cell::Boolean(false),
+            Cell::Text("0"),
+            Cell::Text("00"),
+        ];
         for (i, a) in cells.iter().enumerate() {
             for b in &cells[i + 1..] {
                 assert_ne!(encoded(*a), encoded(*b));

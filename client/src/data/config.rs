@@ -293,18 +293,25 @@ fn check_columns(raw: &RawSchema, mistakes: &mut Mistakes) {
         mistakes.require(bounds, &key, "finite min < max", (rule.min, rule.max));
         let zero = rule.missing == MissingNumber::Drop || (rule.min <= 0.0 && rule.max >= 0.0);
         mistakes.require(zero, &key, "0 within the bounds, because missing = \"zero\"", (rule.min, rule.max));
-        mistakes.require(!raw.categorical.contains_key(column), &key, "a column that is numeric or categorical", "both");
+        mistakes.require(
+            !raw.categorical.contains_key(column),
+            &key,
+            "a column that is numeric or categorical",
+            "both",
+        );
     }
     for (column, rule) in &raw.categorical {
         let key = format!("data.schema.categorical.{column}.vocabulary");
         let size = rule.vocabulary.len();
         mistakes.require((1..=100_000).contains(&size), &key, "1 to 100,000 values", size);
-        let distinct: BTreeSet<String> = rule.vocabulary.iter().map(|v| v.trim().to_ascii_lowercase()).collect();
+        let distinct: BTreeSet<String> =
+            rule.vocabulary.iter().map(|v| v.trim().to_ascii_lowercase()).collect();
         mistakes.require(distinct.len() == size, &key, "values that differ in more than ASCII case", size);
         mistakes.require(!distinct.contains(""), &key, "values that are not empty", "an empty one");
     }
     for (key, role) in [("shopper", &raw.shopper), ("label", &raw.label)] {
-        let used = role.as_ref().is_some_and(|c| raw.numeric.contains_key(c) || raw.categorical.contains_key(c));
+        let used =
+            role.as_ref().is_some_and(|c| raw.numeric.contains_key(c) || raw.categorical.contains_key(c));
         mistakes.require(!used, &format!("data.schema.{key}"), "a column that is not an input too", role);
     }
 }

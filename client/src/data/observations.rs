@@ -93,7 +93,8 @@ impl Observations {
     pub fn restricted_to(&self, keep: impl Fn(ShopperKey) -> bool) -> Self {
         let mut kept = Observations::empty(self.inputs);
         for shopper in self.shoppers.iter().filter(|shopper| keep(shopper.key)) {
-            (shopper.start..shopper.end).for_each(|row| kept.push(shopper.key, self.row(row), self.labels[row]));
+            (shopper.start..shopper.end)
+                .for_each(|row| kept.push(shopper.key, self.row(row), self.labels[row]));
         }
         kept
     }
@@ -138,7 +139,8 @@ impl Splits {
         if !matches!(task, Task::Tabular { .. }) {
             return self.train.clone();
         }
-        let held_out: BTreeSet<ShopperKey> = self.validation.shoppers.iter().map(|shopper| shopper.key).collect();
+        let held_out: BTreeSet<ShopperKey> =
+            self.validation.shoppers.iter().map(|shopper| shopper.key).collect();
         self.train.restricted_to(|key| !held_out.contains(&key))
     }
 

@@ -39,8 +39,11 @@ pub(super) fn read(input: impl Read, file: &str, delimiter: u8) -> Result<Table,
             }
         }
     }
-    let columns =
-        names.into_iter().zip(columns).map(|(name, texts)| Column { name, values: Values::Texts(texts) }).collect();
+    let columns = names
+        .into_iter()
+        .zip(columns)
+        .map(|(name, texts)| Column { name, values: Values::Texts(texts) })
+        .collect();
     Table::new(file, columns, PlaceKind::Line, places, flaws)
 }
 
@@ -68,7 +71,8 @@ mod tests {
         assert_eq!(table.cell(1, 1), Cell::Text("q\nr"));
         assert_eq!(table.cell(1, 2), Cell::Missing);
         assert_eq!(table.place(2), Place { record: 5, shown: 9 });
-        let flaws: Vec<_> = table.flaws().iter().map(|(flaw, place)| (*flaw, place.record, place.shown)).collect();
+        let flaws: Vec<_> =
+            table.flaws().iter().map(|(flaw, place)| (*flaw, place.record, place.shown)).collect();
         assert_eq!(flaws, [(Flaw::FieldCount, 1, 3), (Flaw::FieldCount, 2, 4), (Flaw::NotUtf8, 4, 8)]);
     }
 

@@ -130,12 +130,16 @@ fn read_chunk(
     let (times, per) = time_unit(descriptor).unwrap_or((1, 1));
     match (group.get_column_reader(position)?, values) {
         (ColumnReader::BoolColumnReader(r), Values::Booleans(v)) => drain(r, level, |x| v.push(x.copied())),
-        (ColumnReader::FloatColumnReader(r), Values::Numbers(v)) => drain(r, level, |x| v.push(x.map(|x| f64::from(*x)))),
+        (ColumnReader::FloatColumnReader(r), Values::Numbers(v)) => {
+            drain(r, level, |x| v.push(x.map(|x| f64::from(*x))))
+        }
         (ColumnReader::DoubleColumnReader(r), Values::Numbers(v)) => drain(r, level, |x| v.push(x.copied())),
         (ColumnReader::Int32ColumnReader(r), Values::Numbers(v)) => {
             drain(r, level, |x| v.push(x.map(|x| f64::from(*x) * decimal)))
         }
-        (ColumnReader::Int64ColumnReader(r), Values::Numbers(v)) => drain(r, level, |x| v.push(x.map(|x| *x as f64 * decimal))),
+        (ColumnReader::Int64ColumnReader(r), Values::Numbers(v)) => {
+            drain(r, level, |x| v.push(x.map(|x| *x as f64 * decimal)))
+        }
         (ColumnReader::Int32ColumnReader(r), Values::Integers(v)) if unsigned => {
             drain(r, level, |x| v.push(x.map(|x| i64::from(*x as u32))))
         }
@@ -150,7 +154,9 @@ fn read_chunk(
         (ColumnReader::Int64ColumnReader(r), Values::Moments(v)) => {
             drain(r, level, |x| v.push(x.map(|x| x.saturating_mul(times).div_euclid(per))))
         }
-        (ColumnReader::Int96ColumnReader(r), Values::Moments(v)) => drain(r, level, |x| v.push(x.map(|x| x.to_micros()))),
+        (ColumnReader::Int96ColumnReader(r), Values::Moments(v)) => {
+            drain(r, level, |x| v.push(x.map(|x| x.to_micros())))
+        }
         (ColumnReader::ByteArrayColumnReader(r), Values::Texts(v)) => drain(r, level, |x| v.push(&text(x))),
         _ => Ok(()),
     }

@@ -37,7 +37,8 @@ impl<'t> RecordReader<'t> {
     /// What table and schema do not agree on.
     pub(super) fn new(table: &'t Table, schema: &'t Schema) -> Result<Self, Vec<String>> {
         let mut mistakes = vec![];
-        let mut find = |column: &'t str, role: &str| find(table, column, role).map_err(|e| mistakes.push(e)).ok();
+        let mut find =
+            |column: &'t str, role: &str| find(table, column, role).map_err(|e| mistakes.push(e)).ok();
         let shopper = schema.shopper.as_deref().map(|name| (find(name, "the shopper"), name));
         let label = schema.label.as_deref().map(|name| (find(name, "the label"), name));
         let mut columns = vec![];
@@ -45,7 +46,8 @@ impl<'t> RecordReader<'t> {
             columns.push((find(name, "a number"), name.as_str(), Rule::Number(rule)));
         }
         for (name, rule) in &schema.categorical {
-            let spelling = rule.vocabulary.iter().map(|v| (v.trim().to_ascii_lowercase(), v.as_str())).collect();
+            let spelling =
+                rule.vocabulary.iter().map(|v| (v.trim().to_ascii_lowercase(), v.as_str())).collect();
             let missing = rule.missing;
             columns.push((find(name, "a category"), name.as_str(), Rule::Category { spelling, missing }));
         }
@@ -103,7 +105,12 @@ impl<'t> RecordReader<'t> {
     }
 
     /// The value of a field and what had to be done to it, or why its row is dropped.
-    fn field(&self, column: usize, row: usize, rule: &Rule<'t>) -> Result<(Field<'t>, Option<Problem>), Problem> {
+    fn field(
+        &self,
+        column: usize,
+        row: usize,
+        rule: &Rule<'t>,
+    ) -> Result<(Field<'t>, Option<Problem>), Problem> {
         let cell = self.table.cell(column, row);
         match rule {
             Rule::Number(rule) => match cell.number().map_err(|_| Problem::NotANumber)? {
@@ -111,7 +118,9 @@ impl<'t> RecordReader<'t> {
                     Ok((Field::Number(value.clamp(rule.min, rule.max)), Some(Problem::OutOfBounds)))
                 }
                 Some(value) => Ok((Field::Number(value), None)),
-                None if rule.missing == MissingNumber::Zero => Ok((Field::Number(0.0), Some(Problem::MissingZero))),
+                None if rule.missing == MissingNumber::Zero => {
+                    Ok((Field::Number(0.0), Some(Problem::MissingZero)))
+                }
                 None => Err(Problem::MissingDropped),
             },
             Rule::Category { spelling, missing } => match cell.text() {
@@ -119,7 +128,9 @@ impl<'t> RecordReader<'t> {
                     Some(known) => Ok((Field::Category(known), None)),
                     None => Ok((Field::Unknown, Some(Problem::UnknownCategory))),
                 },
-                None if *missing == MissingCategory::Unknown => Ok((Field::Unknown, Some(Problem::MissingUnknown))),
+                None if *missing == MissingCategory::Unknown => {
+                    Ok((Field::Unknown, Some(Problem::MissingUnknown)))
+                }
                 None => Err(Problem::MissingDropped),
             },
         }

@@ -15,7 +15,8 @@ use super::table::{Flaw, Table};
 const FIRST_PLACES: usize = 5;
 
 /// The sentence every report ends with.
-const LOCAL_ONLY: &str = "This report is about private rows. It is for your own screen: nothing of it is sent.";
+const LOCAL_ONLY: &str =
+    "This report is about private rows. It is for your own screen: nothing of it is sent.";
 
 /// Where a record stands in its file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +125,9 @@ impl Problem {
             MissingUnknown => "value missing: counts as unknown (missing = \"unknown\")",
             NotANumber => "expected a finite number, found something else: row dropped",
             NotAWholeNumber => "expected a whole number in range, found something else: row dropped",
-            BadDay => "expected a day (a whole number from 0, or with first_day a date YYYY-MM-DD), found something else: row dropped",
+            BadDay => {
+                "expected a day (a whole number from 0, or with first_day a date YYYY-MM-DD), found something else: row dropped"
+            }
             OutOfBounds => "outside the schema's bounds: the nearest bound used",
             UnknownCategory => "not in the schema's vocabulary: counts as unknown",
             OutOfJobBounds => "outside the job's public bounds: the nearest bound used",
@@ -218,14 +221,24 @@ impl DataReport {
 
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} rows read, {} used, {} not used", self.file, self.rows_read, self.rows_used, self.rows_dropped)?;
+        writeln!(
+            f,
+            "{}: {} rows read, {} used, {} not used",
+            self.file, self.rows_read, self.rows_used, self.rows_dropped
+        )?;
         let unit = if self.places == PlaceKind::Line { "line" } else { "row" };
         for finding in &self.findings {
             let column = finding.column.as_ref().map(|c| format!("column {c:?}: ")).unwrap_or_default();
             let places: Vec<String> = finding.first_places.iter().map(u64::to_string).collect();
             let more = if finding.count > places.len() as u64 { ", …" } else { "" };
             let plural = if places.len() == 1 { "" } else { "s" };
-            writeln!(f, "  - {column}{} × {} ({unit}{plural} {}{more})", finding.count, finding.explanation, places.join(", "))?;
+            writeln!(
+                f,
+                "  - {column}{} × {} ({unit}{plural} {}{more})",
+                finding.count,
+                finding.explanation,
+                places.join(", ")
+            )?;
         }
         if self.findings.is_empty() {
             writeln!(f, "  - every row is as the schema says")?;
@@ -237,7 +250,11 @@ impl fmt::Display for DataReport {
         writeln!(f)?;
         for (name, split) in [("train", self.train), ("validation", self.validation), ("test", self.test)] {
             if split.observations > 0 {
-                writeln!(f, "  {name}: {} observations of {} shoppers, {} labelled 1", split.observations, split.shoppers, split.positives)?;
+                writeln!(
+                    f,
+                    "  {name}: {} observations of {} shoppers, {} labelled 1",
+                    split.observations, split.shoppers, split.positives
+                )?;
             }
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;

@@ -54,10 +54,9 @@ impl SimulationConfig {
     /// # Errors
     /// [`DataConfigError`] lists every mistake.
     pub fn parse(table: &toml::Table, data: &Path) -> Result<Self, DataConfigError> {
-        let mut raw: RawSimulation = table
-            .clone()
-            .try_into()
-            .map_err(|e: toml::de::Error| DataConfigError { mistakes: vec![format!("simulation: {}", e.message())] })?;
+        let mut raw: RawSimulation = table.clone().try_into().map_err(|e: toml::de::Error| {
+            DataConfigError { mistakes: vec![format!("simulation: {}", e.message())] }
+        })?;
         let mut folder = data.to_path_buf();
         if data.is_file() {
             raw.file = data.file_name().map(PathBuf::from).unwrap_or_default();
@@ -71,7 +70,12 @@ impl SimulationConfig {
         let share = raw.train_share.unwrap_or(1.0);
         mistakes.require(share > 0.0 && share <= 1.0, "simulation.train_share", "a number in (0, 1]", share);
         let largest = raw.largest_merchants.unwrap_or(1);
-        mistakes.require((1..=1_000).contains(&largest), "simulation.largest_merchants", "1 to 1,000", largest);
+        mistakes.require(
+            (1..=1_000).contains(&largest),
+            "simulation.largest_merchants",
+            "1 to 1,000",
+            largest,
+        );
         let mut merchants = BTreeMap::new();
         for (value, name) in raw.merchants {
             match Name::new(name) {
@@ -80,7 +84,12 @@ impl SimulationConfig {
             }
         }
         let distinct: BTreeSet<&Name> = merchants.values().collect();
-        mistakes.require(distinct.len() == merchants.len(), "simulation.merchants", "a name of its own for each", distinct);
+        mistakes.require(
+            distinct.len() == merchants.len(),
+            "simulation.merchants",
+            "a name of its own for each",
+            distinct,
+        );
         let config = SimulationConfig {
             data: DataConfig {
                 path: folder.join(raw.file),
@@ -105,7 +114,9 @@ impl SimulationConfig {
         if !self.merchants.is_empty() {
             return self.merchants.get(value).cloned();
         }
-        let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c.to_ascii_lowercase() } else { '-' };
+        let legal = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c.to_ascii_lowercase() } else { '-' }
+        };
         let text: String = self.merchant_prefix.chars().chain(value.chars().map(legal)).take(64).collect();
         Name::new(text).ok()
     }
@@ -121,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_short_table_and_its_defaults() {
-        let config = parse("file = \"a.csv\"\nmerchant_column = \"Region\"\n[schema]\nlabel = \"y\"\n").expect("good");
+        let config =
+            parse("file = \"a.csv\"\nmerchant_column = \"Region\"\n[schema]\nlabel = \"y\"\n").expect("good");
         assert_eq!(config.data.path, Path::new("folder/a.csv"));
         assert_eq!((config.train_share, config.draw, config.largest_merchants), (1.0, 0, None));
         assert_eq!(config.merchant("DRUG GM").expect("a name").as_str(), "drug-gm");
@@ -130,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_list_of_merchants_names_and_restricts() {
-        let config = parse("file = \"a\"\nmerchant_column = \"d\"\nmerchants = { 7 = \"deli\" }\n[schema]\n").expect("good");
+        let config = parse("file = \"a\"\nmerchant_column = \"d\"\nmerchants = { 7 = \"deli\" }\n[schema]\n")
+            .expect("good");
         assert_eq!(config.merchant("7").expect("a name").as_str(), "deli");
         assert_eq!(config.merchant("8"), None);
     }

@@ -7,13 +7,16 @@ use super::observations::ShopperKey;
 
 /// Whether a shopper's training rows also serve for tuning local baselines: a fifth of the shoppers.
 pub fn validates(shopper: ShopperKey) -> bool {
-    first_word(&Digest::of("guildhall validation v1", &[&shopper.0])) % 5 == 0
+    first_word(&Digest::of("guildhall validation v1", &[&shopper.0])).is_multiple_of(5)
 }
 
 /// Whether a merchant knows a shopper when it knows only a share of them. Independent between merchants and between draws;
 /// a greater share of the same draw knows the same shoppers and more.
 pub fn is_known(shopper: ShopperKey, merchant: &Name, share: f64, draw: u64) -> bool {
-    let digest = Digest::of("guildhall known shoppers v1", &[merchant.as_str().as_bytes(), &draw.to_le_bytes(), &shopper.0]);
+    let digest = Digest::of(
+        "guildhall known shoppers v1",
+        &[merchant.as_str().as_bytes(), &draw.to_le_bytes(), &shopper.0],
+    );
     // 53 bits of the digest as a number in [0, 1).
     ((first_word(&digest) >> 11) as f64) / ((1u64 << 53) as f64) < share
 }

@@ -116,15 +116,25 @@ impl Table {
     ) -> Result<Self, DataError> {
         let unreadable = |reason: String| DataError::Unreadable { file: file.into(), reason };
         if columns.len() > COLUMNS_MAX {
-            return Err(DataError::TooLarge { file: file.into(), what: "columns", limit: COLUMNS_MAX as u64 });
+            return Err(DataError::TooLarge {
+                file: file.into(),
+                what: "columns",
+                limit: COLUMNS_MAX as u64,
+            });
         }
         let mut index = BTreeMap::new();
         for (position, column) in columns.iter().enumerate() {
             if index.insert(column.name.clone(), position).is_some() {
-                return Err(unreadable(format!("expected different column names, found {:?} twice", column.name)));
+                return Err(unreadable(format!(
+                    "expected different column names, found {:?} twice",
+                    column.name
+                )));
             }
             if column.values.len().is_some_and(|rows| rows != places.len()) {
-                return Err(unreadable(format!("column {:?} is shorter or longer than the others", column.name)));
+                return Err(unreadable(format!(
+                    "column {:?} is shorter or longer than the others",
+                    column.name
+                )));
             }
         }
         Ok(Table { file: file.into(), columns, index, place_kind, places, flaws })
@@ -135,10 +145,15 @@ impl Table {
     /// # Errors
     /// [`DataError`] where the file cannot be opened or is no such file.
     pub fn read(path: &Path, delimiter: u8) -> Result<Self, DataError> {
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let name =
+            path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let extension =
+            path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         let open = || {
-            File::open(path).map_err(|e| DataError::Unreadable { file: path.display().to_string(), reason: e.to_string() })
+            File::open(path).map_err(|e| DataError::Unreadable {
+                file: path.display().to_string(),
+                reason: e.to_string(),
+            })
         };
         match extension.as_str() {
             "csv" | "tsv" | "txt" => read_csv::read(open()?, &name, delimiter),
@@ -210,17 +225,15 @@ impl Table {
 
     /// Of `rows`, those that repeat an earlier one in every column.
     pub fn duplicates(&self, rows: &[usize]) -> BTreeSet<usize> {
-        let mut seen = BTreeSet::new();
         let mut encoded = Vec::new();
-        let mut duplicates = BTreeSet::new();
+        let mut hashed: Vec<(Digest, usize)> = Vec::with_capacity(rows.len());
         for &row in rows {
             encoded.clear();
             self.columns.iter().for_each(|column| column.values.cell(row).encode(&mut encoded));
-            if !seen.insert(Digest::of_bytes(&encoded)) {
-                duplicates.insert(row);
-            }
+            hashed.push((Digest::of_bytes(&encoded), row));
         }
-        duplicates
+        hashed.sort_unstable();
+        hashed.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect()
     }
 }
 

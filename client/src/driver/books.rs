@@ -108,7 +108,8 @@ impl Books {
 
     /// ε spent over all jobs and on one, at the merchant's δ, rounded up.
     pub fn epsilon(&self, job: Option<&Name>) -> (f64, f64) {
-        let (all, one) = self.locked(|ledger| (ledger.spent(), job.map_or(PicoRho::ZERO, |job| ledger.spent_for(job))));
+        let (all, one) =
+            self.locked(|ledger| (ledger.spent(), job.map_or(PicoRho::ZERO, |job| ledger.spent_for(job))));
         let epsilon = |rho: PicoRho| match rho {
             PicoRho::ZERO => 0.0,
             rho => epsilon_upper_bound(rho.rho_upper_bound(), self.budget.delta),
@@ -136,7 +137,9 @@ impl Books {
 }
 
 /// Runs work that waits for a disk or computes.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ClientError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClientError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| ClientError::Task(error.to_string()))
 }
 
@@ -176,10 +179,12 @@ fn refusal(error: LedgerError) -> Result<ReserveRefusal, ClientError> {
                  raised; it still follows the job and serves its models"
             ),
         ),
-        LedgerError::StaleRound { .. } | LedgerError::SessionKnown { .. } => (DeclineReason::Stale, explanation),
-        LedgerError::JobChanged { .. } | LedgerError::TextTooLong { .. } | LedgerError::ChargeDiffers { .. } => {
-            (DeclineReason::Policy, explanation)
+        LedgerError::StaleRound { .. } | LedgerError::SessionKnown { .. } => {
+            (DeclineReason::Stale, explanation)
         }
+        LedgerError::JobChanged { .. }
+        | LedgerError::TextTooLong { .. }
+        | LedgerError::ChargeDiffers { .. } => (DeclineReason::Policy, explanation),
         fatal => return Err(fatal.into()),
     };
     Ok(ReserveRefusal { reason, explanation })

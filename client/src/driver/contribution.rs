@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use guildhall_privacy::noise::{NoiseError, NoiseShare, NoiseSource};
 use guildhall_privacy::parameter::{ClippingParameters, ParameterError};
-use guildhall_privacy::update::{ClippedSum, DangerousPolicy, PermitRefused, SealedUpdate, UnprotectedPermit};
+use guildhall_privacy::update::{
+    ClippedSum, DangerousPolicy, PermitRefused, SealedUpdate, UnprotectedPermit,
+};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
@@ -39,7 +41,8 @@ pub trait Contributor: Send + Sync {
 pub struct ContributionError(pub String);
 
 /// Prepares what a merchant contributes to a job; the error is why it can only follow the job.
-pub type OpenContributor = Arc<dyn Fn(&Arc<JobSpec>, Digest) -> Result<Arc<dyn Contributor>, ContributionError> + Send + Sync>;
+pub type OpenContributor =
+    Arc<dyn Fn(&Arc<JobSpec>, Digest) -> Result<Arc<dyn Contributor>, ContributionError> + Send + Sync>;
 
 /// Why no update could be sealed. None of it depends on rows.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +66,8 @@ pub fn from_data(config: &ClientConfig) -> OpenContributor {
             (Task::Dummy { .. }, _) => Arc::new(Dummy { clipping: clipping(spec)? }),
             (_, Some(data)) => Arc::new(FromData::open(&config, data, spec, job)?),
             (_, None) => {
-                let reason = "client.toml has no [data] table: this merchant follows the job and contributes nothing";
+                let reason =
+                    "client.toml has no [data] table: this merchant follows the job and contributes nothing";
                 return Err(ContributionError(reason.into()));
             }
         };
@@ -128,7 +132,9 @@ impl Contributor for FromData {
             .map_err(|error| ContributionError(error.to_string()))?;
         if tally.added > self.spec.round.shoppers_per_merchant_max {
             // Local, and no reason to hold anything back: a wrapped sum costs utility, never privacy.
-            tracing::warn!("more shoppers entered than the job's ring is sized for; tell the operator to raise round.shoppers_per_merchant_max");
+            tracing::warn!(
+                "more shoppers entered than the job's ring is sized for; tell the operator to raise round.shoppers_per_merchant_max"
+            );
         }
         Ok(sum)
     }
@@ -160,8 +166,13 @@ pub fn seal(
     }
 }
 
-fn contribution(contributor: &dyn Contributor, clipping: &ClippingParameters, order: &TrainOrder) -> ClippedSum {
-    let trained = catch_unwind(AssertUnwindSafe(|| contributor.clipped_sum(&order.state.weights, order.round)));
+fn contribution(
+    contributor: &dyn Contributor,
+    clipping: &ClippingParameters,
+    order: &TrainOrder,
+) -> ClippedSum {
+    let trained =
+        catch_unwind(AssertUnwindSafe(|| contributor.clipped_sum(&order.state.weights, order.round)));
     match trained {
         Ok(Ok(sum)) => sum,
         Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use guildhall_shared::model_state::ModelState;
 use guildhall_shared::wire;
 
 use super::books::blocking;
-use super::contribution::{Contributor, ContributionError, seal};
+use super::contribution::{ContributionError, Contributor, seal};
 use super::keeper::Keeper;
 use super::session::Wire;
 use super::{Client, OpenJob, Sealed, report};
@@ -50,7 +50,8 @@ impl Client {
         let heavy = matches!(input, Input::Result { .. });
         let ask = move || {
             let mut out = Vec::new();
-            let verdict = participant.lock().unwrap_or_else(PoisonError::into_inner).handle(now_ms, input, &mut out);
+            let verdict =
+                participant.lock().unwrap_or_else(PoisonError::into_inner).handle(now_ms, input, &mut out);
             (out, verdict)
         };
         let (out, verdict) = if heavy { blocking(ask).await? } else { ask() };
@@ -60,7 +61,11 @@ impl Client {
         Ok(out)
     }
 
-    async fn perform(&mut self, output: Output, wire: &mut Option<Wire>) -> Result<Option<Input>, ClientError> {
+    async fn perform(
+        &mut self,
+        output: Output,
+        wire: &mut Option<Wire>,
+    ) -> Result<Option<Input>, ClientError> {
         match output {
             Output::Send(message) => {
                 if let Some(wire) = wire
@@ -126,7 +131,8 @@ impl Client {
         };
         let seen = self.books.last_round(&spec.name);
         let contributor = contributor.ok();
-        self.job = Some(OpenJob { spec: Arc::clone(&spec), label, contributor, keeper: Keeper::start(store) });
+        self.job =
+            Some(OpenJob { spec: Arc::clone(&spec), label, contributor, keeper: Keeper::start(store) });
         self.publish(version, model, &state);
         self.note_epsilon();
         Ok(Input::JobOpened { version, state, seen, objection })

@@ -67,7 +67,16 @@ impl Client {
             Report::NewModel { job, version, model } => {
                 let (epsilon_spent, epsilon_spent_on_job) = self.books.epsilon(Some(&job));
                 let (epsilon_budget, delta) = (self.config.budget.epsilon, self.config.budget.delta);
-                Event::NewModel { job, version, model, epsilon_spent, epsilon_spent_on_job, epsilon_budget, delta, label }
+                Event::NewModel {
+                    job,
+                    version,
+                    model,
+                    epsilon_spent,
+                    epsilon_spent_on_job,
+                    epsilon_budget,
+                    delta,
+                    label,
+                }
             }
             Report::Finished { job, version, model } => {
                 let (epsilon_spent, _) = self.books.epsilon(Some(&job));

@@ -9,7 +9,6 @@ use guildhall_shared::message::{ResultHeader, ServerMessage};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
 
-use super::backoff::BackOff;
 use super::{Client, Sealed};
 use crate::config::WhenFinished;
 use crate::error::ClientError;
@@ -19,7 +18,7 @@ use crate::serve::Vitals;
 use crate::transport::{ControlReceiver, ControlSender, Link, ResultLimits, TransportError};
 
 /// Messages that may wait for the participant; a peer that sends more waits itself.
-const INBOX_MAX: usize = 8;
+const MESSAGES_MAX: usize = 8;
 
 /// Where the participant's messages go.
 pub(super) struct Wire {
@@ -34,10 +33,11 @@ pub(super) enum Ending {
     Lost(String),
 }
 
-enum Arrival {
-    Message(ServerMessage),
-    Result(ResultHeader, Vec<u8>),
-    Lost(TransportError),
+/// What the readers received. A reader ends with its first error.
+struct Inbox {
+    messages: mpsc::Receiver<Result<ServerMessage, TransportError>>,
+    /// One at a time: a result may be large, and the next is held back by flow control.
+    results: mpsc::Receiver<Result<(ResultHeader, Vec<u8>), TransportError>>,
 }
 
 type SharedLimits = Arc<Mutex<Option<ResultLimits>>>;
@@ -47,28 +47,28 @@ impl Client {
     pub(super) async fn session<S: Future<Output = ()>>(
         &mut self,
         link: Link,
-        shutdown: Pin<&mut S>,
-        back_off: &mut BackOff,
+        mut shutdown: Pin<&mut S>,
     ) -> Result<Ending, ClientError> {
         let (control, receiver) = match link.open_control().await {
             Ok(streams) => streams,
             Err(error) => return Ok(Ending::Lost(error.to_string())),
         };
-        let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
+        let (messages_in, messages) = mpsc::channel(MESSAGES_MAX);
+        let (results_in, results) = mpsc::channel(1);
+        let mut inbox = Inbox { messages, results };
         let limits = SharedLimits::default();
         let mut readers = JoinSet::new();
-        readers.spawn(read_control(receiver, link.clone(), inbox_in.clone()));
-        readers.spawn(read_results(link.clone(), Arc::clone(&limits), inbox_in));
+        readers.spawn(read_control(receiver, link.clone(), messages_in));
+        readers.spawn(read_results(link.clone(), Arc::clone(&limits), results_in));
         self.hang_up = None;
         self.service.vitals().connected.store(1, Relaxed);
         Vitals::count(&self.service.vitals().sessions);
         self.tell(Event::Connected { server: self.config.server });
         let mut wire = Some(Wire { control, link: link.clone() });
         let mut ending = self.feed(Input::Connected, &mut wire).await.map(|()| None);
-        let mut shutdown = shutdown;
         while let Ok(None) = ending {
             self.share_limits(&limits);
-            ending = self.step(&mut inbox, &mut wire, shutdown.as_mut(), back_off).await;
+            ending = self.step(&mut inbox, &mut wire, shutdown.as_mut()).await;
         }
         readers.abort_all();
         self.service.vitals().connected.store(0, Relaxed);
@@ -82,10 +82,9 @@ impl Client {
     /// Waits for whatever comes next and feeds it.
     async fn step<S: Future<Output = ()>>(
         &mut self,
-        inbox: &mut mpsc::Receiver<Arrival>,
+        inbox: &mut Inbox,
         wire: &mut Option<Wire>,
         shutdown: Pin<&mut S>,
-        back_off: &mut BackOff,
     ) -> Result<Option<Ending>, ClientError> {
         if let Some(reason) = self.hang_up.take() {
             return Ok(Some(Ending::Lost(reason)));
@@ -96,14 +95,13 @@ impl Client {
         let wake = sleep_until(self.wakes_ms.first().copied(), self.now_ms());
         tokio::select! {
             () = shutdown => return Ok(Some(Ending::Shutdown)),
-            arrival = inbox.recv() => match arrival {
-                Some(Arrival::Message(message)) => {
-                    back_off.reset();
-                    self.feed(Input::Message(message), wire).await?;
-                }
-                Some(Arrival::Result(header, words)) => self.feed(Input::Result { header, words }, wire).await?,
-                Some(Arrival::Lost(error)) => return Ok(Some(Ending::Lost(error.to_string()))),
-                None => return Ok(Some(Ending::Lost("the readers ended".into()))),
+            Some(message) = inbox.messages.recv() => match message {
+                Ok(message) => self.feed(Input::Message(message), wire).await?,
+                Err(error) => return Ok(Some(Ending::Lost(error.to_string()))),
+            },
+            Some(result) = inbox.results.recv() => match result {
+                Ok((header, words)) => self.feed(Input::Result { header, words }, wire).await?,
+                Err(error) => return Ok(Some(Ending::Lost(error.to_string()))),
             },
             Some(sealed) = self.sealed.recv() => self.sealed(sealed, wire).await?,
             () = wake => {
@@ -145,28 +143,30 @@ async fn sleep_until(at_ms: Option<u64>, now_ms: u64) {
     }
 }
 
-async fn read_control(mut receiver: ControlReceiver, link: Link, inbox: Sender<Arrival>) {
+async fn read_control(
+    mut receiver: ControlReceiver,
+    link: Link,
+    inbox: Sender<Result<ServerMessage, TransportError>>,
+) {
     loop {
-        let arrival = match receiver.next(&link).await {
-            Ok(message) => Arrival::Message(message),
-            Err(error) => Arrival::Lost(error),
-        };
-        let over = matches!(arrival, Arrival::Lost(_));
-        if inbox.send(arrival).await.is_err() || over {
+        let message = receiver.next(&link).await;
+        let over = message.is_err();
+        if inbox.send(message).await.is_err() || over {
             return;
         }
     }
 }
 
-async fn read_results(link: Link, limits: SharedLimits, inbox: Sender<Arrival>) {
+async fn read_results(
+    link: Link,
+    limits: SharedLimits,
+    inbox: Sender<Result<(ResultHeader, Vec<u8>), TransportError>>,
+) {
     loop {
         let limits = || *limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrival = match link.next_result(limits).await {
-            Ok((header, words)) => Arrival::Result(header, words),
-            Err(error) => Arrival::Lost(error),
-        };
-        let over = matches!(arrival, Arrival::Lost(_));
-        if inbox.send(arrival).await.is_err() || over {
+        let result = link.next_result(limits).await;
+        let over = result.is_err();
+        if inbox.send(result).await.is_err() || over {
             return;
         }
     }

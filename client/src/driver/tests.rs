@@ -33,7 +33,9 @@ async fn a_client_takes_part_derives_the_model_serves_it_and_ends() {
     assert_eq!(sum.centred(), [1512, 744, 1000]);
     let (result, words) = scene.server.settle(&offer, &sum.centred());
     session.send_result(&result, &words).await;
-    assert!(matches!(session.hear().await, ClientMessage::Ready(r) if r.version == 1 && r.model == result.model));
+    assert!(
+        matches!(session.hear().await, ClientMessage::Ready(r) if r.version == 1 && r.model == result.model)
+    );
     let model = scene.get("/v1/model").await;
     assert!(model.contains(&result.model.to_string()) && model.contains("\"version\":1"), "{model}");
     session.say(Finished { job: result.job, version: 1, model: result.model }).await;
@@ -88,7 +90,12 @@ async fn a_lost_connection_is_opened_again_and_the_next_attempt_taken() {
     client.await.unwrap().unwrap();
     // One reservation was given back, one was committed.
     assert_eq!(scene.releases_paid_for().await, 1);
-    assert!(scene.events().iter().any(|event| matches!(event, Event::Disconnected { reason } if reason.contains("gone"))));
+    assert!(
+        scene
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Disconnected { reason } if reason.contains("gone")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +129,9 @@ async fn an_exhausted_budget_is_declined_and_explained() {
     let client = scene.start_client();
     let mut session = scene.open_session().await;
     session.say(scene.server.offer(round(0, 0))).await;
-    assert!(matches!(session.hear().await, ClientMessage::Decline(d) if d.reason == DeclineReason::OverBudget));
+    assert!(
+        matches!(session.hear().await, ClientMessage::Decline(d) if d.reason == DeclineReason::OverBudget)
+    );
     scene.stop();
     client.await.unwrap().unwrap();
     let explained = scene.events().into_iter().find_map(|event| match event {
@@ -187,6 +196,7 @@ async fn a_refused_session_ends_with_the_servers_reason() {
     assert!(again.is_ok());
     scene.stop();
     client.await.unwrap().unwrap();
-    let told = |event: &Event| matches!(event, Event::Refused { reason } if reason.contains("the roster is closed"));
+    let told =
+        |event: &Event| matches!(event, Event::Refused { reason } if reason.contains("the roster is closed"));
     assert!(scene.events().iter().any(told));
 }

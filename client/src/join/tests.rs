@@ -21,7 +21,9 @@ fn options(server: &FakeServer, authority: Digest, dir: &Path) -> JoinOptions {
         allow_privacy_none: false,
         device: DeviceChoice::Cpu,
         serve_address: "127.0.0.1:0".parse().unwrap(),
-        data_table: Some("path = \"rows.csv\"\n[schema]\nlabel = \"y\"\n[schema.numeric.x]\nmin = 0\nmax = 1\n".into()),
+        data_table: Some(
+            "path = \"rows.csv\"\n[schema]\nlabel = \"y\"\n[schema.numeric.x]\nmin = 0\nmax = 1\n".into(),
+        ),
         exit_when_finished: true,
     }
 }
@@ -46,12 +48,13 @@ async fn join_once(
     let mut seen = vec![];
     let serving = async {
         loop {
-            server.enrol(|request| {
-                let reply = change(grant(pki, &request));
-                seen.push(request);
-                reply
-            })
-            .await;
+            server
+                .enrol(|request| {
+                    let reply = change(grant(pki, &request));
+                    seen.push(request);
+                    reply
+                })
+                .await;
         }
     };
     let joined = tokio::select! { joined = join(options) => joined, () = serving => unreachable!() };
@@ -75,7 +78,9 @@ async fn joining_leaves_a_folder_that_a_client_can_run_from() {
     let membership = config.folder.membership().unwrap();
     assert_eq!(membership.federation, Digest([1; 32]));
     assert_eq!(membership.authority, pki.authority);
-    for (path, mode) in [(config.folder.identity_key(), 0o600), (config.folder.tls_key(), 0o600), (options.dir, 0o700)] {
+    for (path, mode) in
+        [(config.folder.identity_key(), 0o600), (config.folder.tls_key(), 0o600), (options.dir, 0o700)]
+    {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode);
     }
 }
@@ -111,7 +116,8 @@ async fn answers_that_no_authority_would_give_are_not_kept() {
         let key = KeyPair::generate().unwrap();
         pki.client(CertificateParams::default().serialize_request(&key).unwrap().der())
     };
-    let changes: [(&str, Box<dyn Fn(Enrolled) -> Enrolled>); 3] = [
+    type Change<'a> = Box<dyn Fn(Enrolled) -> Enrolled + 'a>;
+    let changes: [(&str, Change<'_>); 3] = [
         ("another authority", Box::new(|e| Enrolled { authority: other.authority.clone(), ..e })),
         ("a certificate for another key", Box::new(|e| Enrolled { certificate: foreign_key.clone(), ..e })),
         ("no certificate", Box::new(|e| Enrolled { certificate: vec![1], ..e })),
@@ -132,7 +138,8 @@ async fn a_folder_belongs_to_one_federation() {
         join_once(&pki, &options(&server, pki.fingerprint(), dir.path()), &server, EnrolReply::Granted).await;
     joined.unwrap();
     let (joined, _) =
-        join_once(&pki, &options(&server, other.fingerprint(), dir.path()), &server, EnrolReply::Granted).await;
+        join_once(&pki, &options(&server, other.fingerprint(), dir.path()), &server, EnrolReply::Granted)
+            .await;
     assert!(matches!(joined, Err(ClientError::Join(JoinError::OtherFederation { .. }))));
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Network {
 }
 
 struct Layer {
-    /// `[inputs, outputs]`.
+    /// `[inputs, outputs]`, contiguous: in this layout every kernel seen adds over the inputs in the same order, so
+    /// the fixed batch shape is a second safeguard and not the only one.
     weight: Tensor,
     /// `[BATCH_ROWS, outputs]`: repeated for every row.
     bias: Tensor,

@@ -69,7 +69,8 @@ impl Participant {
 
     fn consider(&mut self, now_ms: u64, offer: Offer, out: &mut Vec<Output>) {
         let Some(job) = &mut self.job else { return };
-        if let Some((reason, explanation)) = objection(job, &self.standing.federation, self.pinned.map(|p| p.digest), &offer)
+        if let Some((reason, explanation)) =
+            objection(job, &self.standing.federation, self.pinned.map(|p| p.digest), &offer)
         {
             return self.decline(&offer, reason, explanation, out);
         }
@@ -99,7 +100,8 @@ impl Participant {
             parameters: job.parameters.clone(),
             model: job.model,
         };
-        self.attempt = Some(Attempt { sid: order.sid, round: offer.round, stage: Stage::Reserving, cancelled: None });
+        self.attempt =
+            Some(Attempt { sid: order.sid, round: offer.round, stage: Stage::Reserving, cancelled: None });
         out.push(Output::Reserve(Box::new(order)));
     }
 
@@ -125,7 +127,13 @@ impl Participant {
         out.push(Output::Report(Report::Accepted(round)));
     }
 
-    pub(super) fn reserve_refused(&mut self, now_ms: u64, sid: Digest, refusal: ReserveRefusal, out: &mut Vec<Output>) {
+    pub(super) fn reserve_refused(
+        &mut self,
+        now_ms: u64,
+        sid: Digest,
+        refusal: ReserveRefusal,
+        out: &mut Vec<Output>,
+    ) {
         let Some(attempt) = live(&mut self.attempt, &sid, |stage| stage == Stage::Reserving) else { return };
         let round = attempt.round;
         self.attempt = None;
@@ -138,7 +146,9 @@ impl Participant {
         let found = begin.sid;
         let unknown = Refused::OtherAttempt { message: "Begin", found };
         let (Some(job), Some(pinned)) = (&self.job, self.pinned) else { return Err(unknown) };
-        let Some(attempt) = live(&mut self.attempt, &found, |stage| stage == Stage::Reserved) else { return Err(unknown) };
+        let Some(attempt) = live(&mut self.attempt, &found, |stage| stage == Stage::Reserved) else {
+            return Err(unknown);
+        };
         let (quorum, merchants) = (job.parameters.quorum, job.parameters.merchants);
         if !are_merchants(&begin.participants, quorum, merchants) {
             return Err(Refused::Participants { quorum, merchants });
@@ -204,25 +214,22 @@ impl Participant {
         out.push(Output::Upload { header: UpdateHeader::sign(attempt.sid, hash, &self.standing.identity) });
     }
 
-    pub(super) fn receipt(&mut self, receipt: &Receipt) -> Result<(), Refused> {
-        let found = receipt.sid;
-        live(&mut self.attempt, &found, |stage| stage == Stage::Uploaded)
-            .ok_or(Refused::OtherAttempt { message: "Receipt", found })?;
+    pub(super) fn receipt(&self, receipt: &Receipt) -> Result<(), Refused> {
+        // A result may overtake the receipt; then the attempt is over already.
         match &receipt.verdict {
             Verdict::Added => Ok(()),
             Verdict::Refused(reason) => Err(Refused::Update(reason.clone())),
         }
     }
 
-    pub(super) fn abort(&mut self, abort: &Abort, out: &mut Vec<Output>) -> Result<(), Refused> {
+    pub(super) fn abort(&mut self, abort: &Abort, out: &mut Vec<Output>) {
         if self.held_offer.as_ref().is_some_and(|offer| offer.sid() == abort.sid) {
             self.held_offer = None;
-            return Ok(());
         }
-        let found = abort.sid;
-        live(&mut self.attempt, &found, |_| true).ok_or(Refused::OtherAttempt { message: "Abort", found })?;
-        self.end_attempt("the server aborted the attempt", out);
-        Ok(())
+        // One that is over already may have crossed the server's message.
+        if live(&mut self.attempt, &abort.sid, |_| true).is_some() {
+            self.end_attempt("the server aborted the attempt", out);
+        }
     }
 
     pub(super) fn end_attempt(&mut self, reason: &'static str, out: &mut Vec<Output>) {
@@ -281,7 +288,10 @@ fn objection(
         return mismatch("numbers", &job.parameters, &offer.parameters);
     }
     if let Some(seen) = job.seen.filter(|seen| offer.round <= *seen) {
-        return Some((DeclineReason::Stale, format!("expected an attempt after {seen}, found {}", offer.round)));
+        return Some((
+            DeclineReason::Stale,
+            format!("expected an attempt after {seen}, found {}", offer.round),
+        ));
     }
     if offer.version < job.version {
         return mismatch("version", &job.version, &offer.version);

@@ -28,7 +28,6 @@ pub(super) struct FollowedJob {
     pub digest: Digest,
     pub spec: Arc<JobSpec>,
     pub model_spec: ModelSpec,
-    pub label: String,
     pub parameters: RoundParameters,
     /// Digest of the parameters, the job and the roster.
     pub parameters_digest: Digest,
@@ -41,6 +40,8 @@ pub(super) struct FollowedJob {
     pub hashes: BTreeMap<u32, Digest>,
     /// The newest version known to exist.
     pub newest: u32,
+    /// The newest version when the job was announced last.
+    pub announced: u32,
     /// Versions above the next one, verified but not applied.
     pub held: BTreeMap<u32, Record>,
     /// A roll-back that waits for its model to be read.
@@ -83,7 +84,6 @@ impl FollowedJob {
         let model_spec = spec.model();
         FollowedJob {
             digest,
-            label: format!("{}; {}", parameters.mode.label(), spec.privacy.label()),
             parameters_digest: parameters.digest(&digest, &roster),
             parameters,
             opening: Opening::Awaited,
@@ -94,6 +94,7 @@ impl FollowedJob {
             spec,
             hashes: BTreeMap::new(),
             newest,
+            announced: newest,
             held: BTreeMap::new(),
             loading: None,
             wanted: BTreeSet::new(),
@@ -180,11 +181,20 @@ impl Participant {
 
     /// Asks for what is missing, or says that nothing is.
     pub(super) fn catch_up_or_get_ready(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let Some(job) = self.job.as_mut().filter(|job| job.opening == Opening::Done && job.stopped.is_none()) else {
+        let Some(job) = self.job.as_mut().filter(|job| job.opening == Opening::Done && job.stopped.is_none())
+        else {
             return;
         };
         if !self.connected || job.loading.is_some() {
             return;
+        }
+        let (announced, version) = (job.announced, job.version);
+        if !job.asked && announced < version {
+            let reason = format!(
+                "the server announces version {announced}, but this client derived version {version} from signed results: \
+                 the server lost its history, or shows this client another one"
+            );
+            return self.stop(reason, out);
         }
         let (asked, behind) = (job.asked, job.is_behind());
         if !asked {
@@ -229,7 +239,9 @@ impl Participant {
     pub(super) fn ask_again_when_due(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         let connected = self.connected;
         let Some(job) = self.job.as_ref().filter(|job| connected && job.stopped.is_none()) else { return };
-        let Some(since_ms) = job.waiting_since_ms.filter(|_| job.is_behind() && job.loading.is_none()) else { return };
+        let Some(since_ms) = job.waiting_since_ms.filter(|_| job.is_behind() && job.loading.is_none()) else {
+            return;
+        };
         if now_ms >= since_ms + job.patience_ms() {
             self.ask_for_replay(now_ms, out);
         }
@@ -237,11 +249,16 @@ impl Participant {
 
     fn report_end(&mut self, out: &mut Vec<Output>) {
         let Some(job) = &mut self.job else { return };
-        let Some((version, model)) = job.end.filter(|(version, _)| *version == job.version && !job.end_reported) else {
+        let Some((version, model)) =
+            job.end.filter(|(version, _)| *version == job.version && !job.end_reported)
+        else {
             return;
         };
         if model != job.model {
-            let reason = format!("Finished names hash {model} for version {version}, which this client derived as {}", job.model);
+            let reason = format!(
+                "Finished names hash {model} for version {version}, which this client derived as {}",
+                job.model
+            );
             self.stop(reason, out);
             return;
         }

@@ -56,7 +56,12 @@ impl Participant {
         Ok(())
     }
 
-    pub(super) fn roll_back(&mut self, now_ms: u64, record: RollBack, out: &mut Vec<Output>) -> Result<(), Refused> {
+    pub(super) fn roll_back(
+        &mut self,
+        now_ms: u64,
+        record: RollBack,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refused> {
         FollowedJob::find(&mut self.job, "RollBack", &record.job)?;
         record.verify(&self.standing.federation_key)?;
         self.record(now_ms, Record::RollBack(record), out);
@@ -65,7 +70,8 @@ impl Participant {
 
     /// Takes a verified record in: applies it when it is next, holds it when it is early, compares it when it is known.
     fn record(&mut self, now_ms: u64, record: Record, out: &mut Vec<Output>) {
-        let Some(job) = self.job.as_mut().filter(|job| job.opening == Opening::Done && job.stopped.is_none()) else {
+        let Some(job) = self.job.as_mut().filter(|job| job.opening == Opening::Done && job.stopped.is_none())
+        else {
             return;
         };
         let version = record.version();
@@ -74,7 +80,8 @@ impl Participant {
             self.compare_known(version, record.model(), out);
             return;
         }
-        let same_kind = |held: &&Record| matches!(held, Record::Result { .. }) == matches!(record, Record::Result { .. });
+        let same_kind =
+            |held: &&Record| matches!(held, Record::Result { .. }) == matches!(record, Record::Result { .. });
         let room = match &record {
             Record::Result { .. } => HELD_RESULTS_MAX,
             Record::RollBack(_) => HELD_ROLL_BACKS_MAX,
@@ -88,7 +95,9 @@ impl Participant {
 
     /// A record of a version that was derived before must name the same hash.
     fn compare_known(&mut self, version: u32, found: Digest, out: &mut Vec<Output>) {
-        let Some(expected) = self.job.as_ref().and_then(|job| job.hashes.get(&version).copied()) else { return };
+        let Some(expected) = self.job.as_ref().and_then(|job| job.hashes.get(&version).copied()) else {
+            return;
+        };
         if expected != found {
             self.stop(
                 format!("the server now names hash {found} for version {version}, which this client derived as {expected}"),
@@ -158,7 +167,8 @@ impl Participant {
         state: Option<Arc<ModelState>>,
         out: &mut Vec<Output>,
     ) {
-        if self.job.as_ref().and_then(|job| job.loading.as_ref()).is_some_and(|awaited| awaited.to == version) {
+        if self.job.as_ref().and_then(|job| job.loading.as_ref()).is_some_and(|awaited| awaited.to == version)
+        {
             self.finish_loading(now_ms, state, out);
             self.apply_held(now_ms, out);
         }
@@ -194,7 +204,8 @@ impl Participant {
     fn arrive(&mut self, version: u32, state: Arc<ModelState>, model: Digest, out: &mut Vec<Output>) {
         let Some(job) = &mut self.job else { return };
         if let Some(expected) = job.hashes.get(&version).filter(|expected| **expected != model) {
-            let reason = format!("version {version} now comes to hash {model}, earlier it came to {expected}");
+            let reason =
+                format!("version {version} now comes to hash {model}, earlier it came to {expected}");
             return self.stop(reason, out);
         }
         job.arrive(version, Arc::clone(&state), model);
@@ -209,7 +220,9 @@ impl Participant {
     /// A round settled: the live attempt at it, or at an earlier one, is over.
     fn conclude(&mut self, header: &ResultHeader, out: &mut Vec<Output>) {
         let Some(own) = self.pinned.map(|pinned| pinned.own) else { return };
-        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.round() <= header.round) else { return };
+        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.round() <= header.round) else {
+            return;
+        };
         let within = attempt.sid() == header.sid && header.contributors.contains(&own);
         if within && attempt.is_uploaded() {
             let outcome = Outcome::Contributed { version: header.version, model: header.model };
@@ -222,7 +235,11 @@ impl Participant {
 }
 
 /// The next version from a released sum, if the signed header agrees with it in everything.
-fn derive_next(job: &FollowedJob, header: &ResultHeader, words: &[u8]) -> Result<(ModelState, Digest), String> {
+fn derive_next(
+    job: &FollowedJob,
+    header: &ResultHeader,
+    words: &[u8],
+) -> Result<(ModelState, Digest), String> {
     let what = format!("result of version {}", header.version);
     let parameters = &job.parameters;
     if !are_merchants(&header.contributors, parameters.quorum, parameters.merchants) {
@@ -239,7 +256,10 @@ fn derive_next(job: &FollowedJob, header: &ResultHeader, words: &[u8]) -> Result
     let next = job.state.next(&job.spec, &sum.centred()).map_err(|error| format!("{what}: {error}"))?;
     let derived = next.hash(&job.model_spec);
     if derived != header.model {
-        return Err(format!("{what}: the server names hash {}, this client derives {derived} from the same sum", header.model));
+        return Err(format!(
+            "{what}: the server names hash {}, this client derives {derived} from the same sum",
+            header.model
+        ));
     }
     Ok((next, derived))
 }

@@ -9,7 +9,9 @@ use guildhall_shared::ring::RingOverflow;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refused {
     /// Another federation.
-    #[error("expected federation {expected}, found {found}: the address leads to another federation's server")]
+    #[error(
+        "expected federation {expected}, found {found}: the address leads to another federation's server"
+    )]
     Federation {
         /// Joined.
         expected: Digest,

@@ -29,7 +29,8 @@ impl Participant {
     pub(super) fn greet(&mut self, out: &mut Vec<Output>) {
         self.connected = true;
         let roster = self.pinned.map(|pinned| pinned.digest);
-        let hello = Hello { federation: self.standing.federation, roster, software: self.standing.software.clone() };
+        let hello =
+            Hello { federation: self.standing.federation, roster, software: self.standing.software.clone() };
         send(hello, out);
     }
 
@@ -71,6 +72,7 @@ impl Participant {
         }
         let digest = job.spec.digest();
         if let Some(followed) = self.job.as_mut().filter(|followed| followed.digest == digest) {
+            followed.announced = job.version;
             followed.newest = followed.newest.max(job.version);
             self.catch_up_or_get_ready(now_ms, out);
             return Ok(());
@@ -81,13 +83,19 @@ impl Participant {
         self.end_attempt("another job was announced", out);
         self.held_offer = None;
         let spec = Arc::new(job.spec);
-        let followed = FollowedJob::new(digest, Arc::clone(&spec), parameters, pinned.digest, objection, job.version);
+        let followed =
+            FollowedJob::new(digest, Arc::clone(&spec), parameters, pinned.digest, objection, job.version);
         self.job = Some(followed);
         out.push(Output::OpenJob { digest, spec });
         Ok(())
     }
 
-    pub(super) fn finished(&mut self, now_ms: u64, end: &Finished, out: &mut Vec<Output>) -> Result<(), Refused> {
+    pub(super) fn finished(
+        &mut self,
+        now_ms: u64,
+        end: &Finished,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refused> {
         let job = FollowedJob::find(&mut self.job, "Finished", &end.job)?;
         if end.version < job.version {
             return Err(Refused::FinishedEarly { expected: job.version, found: end.version });

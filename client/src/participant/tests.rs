@@ -182,7 +182,10 @@ fn an_exhausted_budget_is_declined_and_said() {
     shell.over_budget = true;
     shell.hear(server.offer(round(0, 0))).unwrap();
     assert_eq!(shell.last_decline(), Some(DeclineReason::OverBudget));
-    let said = shell.reports.iter().any(|r| matches!(r, Report::Declined { reason, .. } if reason.contains("budget")));
+    let said = shell
+        .reports
+        .iter()
+        .any(|r| matches!(r, Report::Declined { reason, .. } if reason.contains("budget")));
     assert!(said, "{:?}", shell.reports);
     assert_eq!(shell.accepts(), 0);
 }
@@ -400,6 +403,37 @@ fn a_roll_back_to_a_version_that_is_not_kept_derives_it_anew() {
 }
 
 #[test]
+fn a_server_that_lost_its_history_is_not_followed() {
+    let (mut server, mut shell) = ready();
+    let fresh = Server::new(job());
+    let (header, words) = server.settle(&server.offer(round(0, 0)), &[1, 2, 3]);
+    shell.result(header, words).unwrap();
+    shell.disconnect();
+    shell.connect();
+    shell.hear(fresh.welcome()).unwrap();
+    shell.hear(fresh.announcement()).unwrap();
+    assert!(shell.is_stopped());
+    shell.hear(fresh.offer(round(1, 0))).unwrap();
+    assert_eq!(shell.last_decline(), Some(DeclineReason::Mismatch));
+}
+
+#[test]
+fn late_words_about_an_attempt_that_is_over_do_no_harm() {
+    let (mut server, mut shell, offer) = accepted();
+    shell.hear(server.begin(&offer)).unwrap();
+    shell.wake_at(server.job.round.upload_slot_ms);
+    let (header, words) = server.settle(&offer, &[1, 2, 3]);
+    shell.result(header, words).unwrap();
+    let added = guildhall_shared::message::Receipt {
+        sid: offer.sid(),
+        verdict: guildhall_shared::message::Verdict::Added,
+    };
+    shell.hear(added).unwrap();
+    shell.hear(Abort { sid: offer.sid(), reason: "late".into() }).unwrap();
+    assert_eq!((shell.refunded.len(), shell.settled.len(), shell.uploads.len()), (0, 1, 1));
+}
+
+#[test]
 fn the_end_is_reported_once_and_with_the_hash_derived_here() {
     let (mut server, mut shell) = ready();
     let (header, words) = server.settle(&server.offer(round(0, 0)), &[1, 2, 3]);
@@ -417,12 +451,17 @@ fn the_end_is_reported_once_and_with_the_hash_derived_here() {
 
 #[test]
 fn the_policy_decides_whatever_the_server_asks() {
-    let refusals: [(fn(&mut Policy), fn(&mut guildhall_shared::job::JobSpec)); 3] = [
+    type ChangePolicy = fn(&mut Policy);
+    type ChangeJob = fn(&mut guildhall_shared::job::JobSpec);
+    let refusals: [(ChangePolicy, ChangeJob); 3] = [
         (|p| p.jobs = vec![JobPattern::new("other*").unwrap()], |_| {}),
         (|p| p.plain_mode = Permission::Denied, |_| {}),
         (
             |_| {},
-            |job| job.privacy = guildhall_shared::job::PrivacySpec::None { unit: guildhall_shared::job::Unit::Row },
+            |job| {
+                job.privacy =
+                    guildhall_shared::job::PrivacySpec::None { unit: guildhall_shared::job::Unit::Row }
+            },
         ),
     ];
     for (index, (policy, change)) in refusals.into_iter().enumerate() {

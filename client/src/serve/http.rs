@@ -38,7 +38,8 @@ async fn predict(State(service): State<Arc<Service>>, body: Bytes) -> Response {
         Err(error) => {
             Vitals::count(&service.vitals().unanswerable);
             let QuestionError { field, expected, found } = &error;
-            let body = json!({"error": error.to_string(), "field": field, "expected": expected, "found": found});
+            let body =
+                json!({"error": error.to_string(), "field": field, "expected": expected, "found": found});
             (StatusCode::BAD_REQUEST, Json(body)).into_response()
         }
     }
@@ -46,11 +47,12 @@ async fn predict(State(service): State<Arc<Service>>, body: Bytes) -> Response {
 
 fn answer(model: &ServedModel, inputs: &[f32]) -> Result<Response, QuestionError> {
     debug_assert_eq!(inputs.len(), model.network.inputs());
-    let logit = model.network.logit(inputs).filter(|logit| logit.is_finite()).ok_or_else(|| QuestionError {
-        field: "inputs".into(),
-        expected: "inputs for which the model has a finite logit".into(),
-        found: "numbers out of its range".into(),
-    })?;
+    let logit =
+        model.network.logit(inputs).filter(|logit| logit.is_finite()).ok_or_else(|| QuestionError {
+            field: "inputs".into(),
+            expected: "inputs for which the model has a finite logit".into(),
+            found: "numbers out of its range".into(),
+        })?;
     let origin = json!({"job": model.job.as_str(), "version": model.version, "hash": model.model.to_string(), "privacy": model.label});
     let body = json!({"probability": probability(logit), "logit": logit, "model": origin});
     Ok(Json(body).into_response())
@@ -75,10 +77,12 @@ async fn model(State(service): State<Arc<Service>>) -> Response {
 }
 
 fn no_model() -> Response {
-    let body = json!({"error": "no model yet: this client has not followed a job so far; try again once it has"});
+    let body =
+        json!({"error": "no model yet: this client has not followed a job so far; try again once it has"});
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
 async fn metrics_text(State(service): State<Arc<Service>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&service)).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&service))
+        .into_response()
 }

@@ -73,14 +73,39 @@ pub(super) fn render(service: &Service) -> String {
         metric(&mut text, name, "counter", help, value.load(Relaxed) as f64);
     }
     let gauge = |text: &mut String, name, help, value| metric(text, name, "gauge", help, value);
-    gauge(&mut text, "connected", "1 while a session with the server is open.", vitals.connected.load(Relaxed) as f64);
-    gauge(&mut text, "stopped", "1 after the server contradicted this client.", vitals.stopped.load(Relaxed) as f64);
+    gauge(
+        &mut text,
+        "connected",
+        "1 while a session with the server is open.",
+        vitals.connected.load(Relaxed) as f64,
+    );
+    gauge(
+        &mut text,
+        "stopped",
+        "1 after the server contradicted this client.",
+        vitals.stopped.load(Relaxed) as f64,
+    );
     let version = service.current().map_or(0, |model| model.version);
     gauge(&mut text, "model_version", "Version that is served.", f64::from(version));
-    gauge(&mut text, "epsilon_spent", "Epsilon spent over all jobs at the budget's delta.", vitals.epsilon_spent());
+    gauge(
+        &mut text,
+        "epsilon_spent",
+        "Epsilon spent over all jobs at the budget's delta.",
+        vitals.epsilon_spent(),
+    );
     let on_job = vitals.epsilon_spent_on_job();
-    gauge(&mut text, "epsilon_spent_on_job", "Epsilon spent on the followed job at the budget's delta.", on_job);
-    gauge(&mut text, "epsilon_budget", "Epsilon the merchant allows over all jobs.", service.budget().epsilon);
+    gauge(
+        &mut text,
+        "epsilon_spent_on_job",
+        "Epsilon spent on the followed job at the budget's delta.",
+        on_job,
+    );
+    gauge(
+        &mut text,
+        "epsilon_budget",
+        "Epsilon the merchant allows over all jobs.",
+        service.budget().epsilon,
+    );
     gauge(&mut text, "delta", "Delta of the budget.", service.budget().delta);
     text
 }

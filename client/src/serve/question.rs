@@ -47,7 +47,9 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
         (Task::Dummy { .. }, _) => {
             Err(error("job", "a model that predicts", "a bare vector, made for measuring rounds"))
         }
-        (_, true) => only(&question, &["inputs"]).and_then(|()| raw_inputs(question.get("inputs"), job.task.inputs())),
+        (_, true) => {
+            only(&question, &["inputs"]).and_then(|()| raw_inputs(question.get("inputs"), job.task.inputs()))
+        }
         (Task::Tabular { features }, false) => {
             only(&question, &["row"])?;
             row(question.get("row"), features)
@@ -62,7 +64,9 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
 fn form(task: &Task) -> String {
     let other = match task {
         Task::Tabular { .. } => "{\"row\": {column: value, …}}",
-        Task::Repurchase(_) => "{\"baskets\": [{\"day\", \"hour\", \"lines\", \"spend_cents\", …}, …], \"week\": t}",
+        Task::Repurchase(_) => {
+            "{\"baskets\": [{\"day\", \"hour\", \"lines\", \"spend_cents\", …}, …], \"week\": t}"
+        }
         Task::Dummy { .. } => "nothing",
     };
     format!("an object {other} or {{\"inputs\": [{} numbers]}}", task.inputs())
@@ -111,12 +115,14 @@ fn row(value: Option<&Value>, features: &[FeatureSpec]) -> Result<Vec<f32>, Ques
     let columns: Vec<&str> = features.iter().map(|feature| feature.column.as_str()).collect();
     only(row, &columns)?;
     // Numbers may name categories, so every category is written as text once.
-    let texts: BTreeMap<&str, String> = row.iter().map(|(column, value)| (column.as_str(), text(value))).collect();
+    let texts: BTreeMap<&str, String> =
+        row.iter().map(|(column, value)| (column.as_str(), text(value))).collect();
     for feature in features {
         check_field(feature, row.get(&feature.column))?;
     }
     let field = |column: &str| {
-        let category = features.iter().any(|f| f.column == column && matches!(f.transform, Transform::OneHot { .. }));
+        let category =
+            features.iter().any(|f| f.column == column && matches!(f.transform, Transform::OneHot { .. }));
         match row.get(column)? {
             Value::Null if category => Some(Field::Unknown),
             Value::Null => None,
@@ -159,13 +165,15 @@ fn history(baskets: Option<&Value>, week: Option<&Value>) -> Result<Vec<f32>, Qu
     if list.is_empty() || list.len() > BASKETS_MAX {
         return Err(error("baskets", expected, format!("{} baskets", list.len())));
     }
-    let number = week.and_then(Value::as_u64).and_then(|week| u32::try_from(week).ok()).filter(|week| *week >= 1);
+    let number =
+        week.and_then(Value::as_u64).and_then(|week| u32::try_from(week).ok()).filter(|week| *week >= 1);
     let week = number.ok_or_else(|| error("week", "the number of a week, from 1", kind(week)))?;
     let mut baskets: Vec<Basket> =
         list.iter().enumerate().map(|(index, value)| basket(index, value)).collect::<Result<_, _>>()?;
     baskets.sort();
     let inputs = repurchase::inputs(&baskets, week);
-    let none = || error("baskets", format!("at least one basket up to the end of week {week}"), "only later ones");
+    let none =
+        || error("baskets", format!("at least one basket up to the end of week {week}"), "only later ones");
     inputs.map(|inputs| inputs.to_vec()).ok_or_else(none)
 }
 

@@ -32,7 +32,8 @@ impl Caller {
         loop {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             if let Some((head, rest)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+                let length =
+                    head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
                 if rest.len() >= length {
                     return (head[9..12].parse().unwrap(), rest.to_owned());
                 }
@@ -132,9 +133,12 @@ async fn rows_become_inputs_as_in_training() {
     let listening = start(&service).await;
     let mut caller = Caller::new(listening.address).await;
     let scaled = 0.5 * 9f64.ln_1p();
-    for (month, slots) in
-        [(json!("feb"), [0.5, 0.0, 0.0]), (json!(3), [0.0, 0.5, 0.0]), (json!(true), [0.0, 0.0, 0.5]), (Value::Null, [0.0; 3])]
-    {
+    for (month, slots) in [
+        (json!("feb"), [0.5, 0.0, 0.0]),
+        (json!(3), [0.0, 0.5, 0.0]),
+        (json!(true), [0.0, 0.0, 0.5]),
+        (Value::Null, [0.0; 3]),
+    ] {
         let row = json!({"row": {"amount": 9, "month": month, "weekend": true}});
         let raw = json!({"inputs": [scaled, slots[0], slots[1], slots[2], 0.5]});
         let (status, by_row) = caller.predict(&row).await;
@@ -174,7 +178,11 @@ async fn a_bad_question_names_field_expected_and_found_and_never_the_value() {
     for (question, field, found) in cases {
         let (status, answer) = caller.predict(&question).await;
         assert_eq!(status, 400, "{question} {answer}");
-        assert_eq!((answer["field"].as_str().unwrap(), answer["found"].as_str().unwrap()), (field, found), "{question}");
+        assert_eq!(
+            (answer["field"].as_str().unwrap(), answer["found"].as_str().unwrap()),
+            (field, found),
+            "{question}"
+        );
         assert!(!answer["expected"].as_str().unwrap().is_empty());
         assert!(!answer.to_string().contains("secret"), "{answer}");
     }
@@ -203,11 +211,13 @@ async fn baskets_become_a_history() {
     let (service, ..) = serving(Task::Repurchase(weeks), gaussian());
     let listening = start(&service).await;
     let mut caller = Caller::new(listening.address).await;
-    let basket = |day: i64| json!({"day": day, "hour": 18, "lines": 3, "spend_cents": 1250, "with_coupon": true});
+    let basket =
+        |day: i64| json!({"day": day, "hour": 18, "lines": 3, "spend_cents": 1250, "with_coupon": true});
     // Order does not matter, later weeks are not looked at.
     let (status, first) = caller.predict(&json!({"baskets": [basket(3), basket(10)], "week": 3})).await;
     assert_eq!(status, 200, "{first}");
-    let (_, second) = caller.predict(&json!({"baskets": [basket(99), basket(10), basket(3)], "week": 3})).await;
+    let (_, second) =
+        caller.predict(&json!({"baskets": [basket(99), basket(10), basket(3)], "week": 3})).await;
     assert_eq!(first["logit"], second["logit"]);
     let cases = [
         (json!({"baskets": [], "week": 3}), "baskets"),
@@ -215,9 +225,18 @@ async fn baskets_become_a_history() {
         (json!({"baskets": [basket(3)]}), "week"),
         (json!({"baskets": [basket(90)], "week": 3}), "baskets"),
         (json!({"baskets": [basket(-1)], "week": 3}), "baskets[0].day"),
-        (json!({"baskets": [basket(3), {"day": 3, "hour": 25, "lines": 1, "spend_cents": 1}], "week": 3}), "baskets[1].hour"),
-        (json!({"baskets": [{"day": 3.5, "hour": 2, "lines": 1, "spend_cents": 1}], "week": 3}), "baskets[0].day"),
-        (json!({"baskets": [{"day": 3, "hour": 2, "lines": 1, "spend_cents": i64::MAX}], "week": 3}), "baskets[0].spend_cents"),
+        (
+            json!({"baskets": [basket(3), {"day": 3, "hour": 25, "lines": 1, "spend_cents": 1}], "week": 3}),
+            "baskets[1].hour",
+        ),
+        (
+            json!({"baskets": [{"day": 3.5, "hour": 2, "lines": 1, "spend_cents": 1}], "week": 3}),
+            "baskets[0].day",
+        ),
+        (
+            json!({"baskets": [{"day": 3, "hour": 2, "lines": 1, "spend_cents": i64::MAX}], "week": 3}),
+            "baskets[0].spend_cents",
+        ),
         (json!({"baskets": [{"day": 3, "hours": 2}], "week": 3}), "hours"),
         (json!({"baskets": [7], "week": 3}), "baskets[0]"),
     ];
@@ -249,7 +268,10 @@ async fn model_health_and_metrics_say_what_they_should_and_label_the_model() {
     assert_eq!(model["hash"], Digest([7; 32]).to_string());
     assert_eq!(model["privacy"], "a label");
     assert_eq!(model["parameters"], model_spec.parameter_count());
-    assert_eq!((model["epsilon_spent"].as_f64(), model["budget"]["epsilon"].as_f64()), (Some(1.25), Some(4.0)));
+    assert_eq!(
+        (model["epsilon_spent"].as_f64(), model["budget"]["epsilon"].as_f64()),
+        (Some(1.25), Some(4.0))
+    );
     caller.predict(&json!({"row": {"x": 1}})).await;
     let (_, metrics) = caller.ask("GET", "/metrics", "").await;
     for line in [

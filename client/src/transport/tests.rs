@@ -46,7 +46,12 @@ fn invitation(server: &FakeServer, authority: Digest) -> Invitation {
 }
 
 fn request(invitation: &Invitation) -> EnrolRequest {
-    EnrolRequest::sign(invitation, Name::new("eu").unwrap(), &IdentityKey::from_secret(&[1; 32]), vec![1, 2, 3])
+    EnrolRequest::sign(
+        invitation,
+        Name::new("eu").unwrap(),
+        &IdentityKey::from_secret(&[1; 32]),
+        vec![1, 2, 3],
+    )
 }
 
 fn granted() -> EnrolReply {
@@ -78,7 +83,8 @@ async fn the_invitations_server_enrols() {
 async fn another_authority_is_somebody_in_the_middle() {
     let (pki, other) = (Pki::new(), Pki::new());
     let error = try_to_enrol(FakeServer::start(&other), pki.fingerprint()).await.unwrap_err();
-    let fingerprint = matches!(&error, TransportError::WrongServer { failure: PinFailure::Fingerprint { .. }, .. });
+    let fingerprint =
+        matches!(&error, TransportError::WrongServer { failure: PinFailure::Fingerprint { .. }, .. });
     assert!(fingerprint, "{error}");
     assert!(error.to_string().contains("in the middle"), "{error}");
 }
@@ -95,7 +101,8 @@ async fn whoever_only_shows_the_authoritys_public_certificate_is_refused() {
     for chain in chains {
         let server = FakeServer::presenting(&attacker, chain, key.clone(), 0);
         let error = try_to_enrol(server, pki.fingerprint()).await.unwrap_err();
-        let not_issued = matches!(&error, TransportError::WrongServer { failure: PinFailure::NotIssued { .. }, .. });
+        let not_issued =
+            matches!(&error, TransportError::WrongServer { failure: PinFailure::NotIssued { .. }, .. });
         assert!(not_issued, "{error}");
     }
 }
@@ -108,14 +115,21 @@ async fn a_merchants_certificate_is_no_servers() {
     let chain = vec![pki.client(csr.der()), pki.authority.clone()];
     let server = FakeServer::presenting(&pki, chain, key.serialize_der(), 0);
     let error = try_to_enrol(server, pki.fingerprint()).await.unwrap_err();
-    assert!(matches!(error, TransportError::WrongServer { failure: PinFailure::NotIssued { .. }, .. }), "{error}");
+    assert!(
+        matches!(error, TransportError::WrongServer { failure: PinFailure::NotIssued { .. }, .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn sessions_need_the_authority_on_both_sides() {
     let (pki, other) = (Pki::new(), Pki::new());
     let server = FakeServer::start(&other);
-    let accepting = async { loop { server.accept().await; } };
+    let accepting = async {
+        loop {
+            server.accept().await;
+        }
+    };
     let wrong_server = credentials(&pki, &pki);
     let error = tokio::select! {
         connected = connect(server.address, &wrong_server) => connected.err().expect("refused"),
@@ -131,7 +145,11 @@ async fn sessions_need_the_authority_on_both_sides() {
         sender.send(&hello()).await?;
         receiver.next(&link).await
     };
-    let accepting = async { loop { server.accept().await; } };
+    let accepting = async {
+        loop {
+            server.accept().await;
+        }
+    };
     let said = tokio::select! { said = talk => said, () = accepting => unreachable!() };
     assert!(said.is_err());
 }
@@ -177,10 +195,14 @@ async fn unknown_types_and_torn_frames_are_refused() {
     let (link, _sender, mut receiver, mut server) = session().await;
     server.say_bytes(&frame(0x7777, b"x")).await;
     let error = receiver.next(&link).await.unwrap_err();
-    assert!(matches!(error, TransportError::Message(MessageError::Frame(FrameError::Type(0x7777)))), "{error}");
+    assert!(
+        matches!(error, TransportError::Message(MessageError::Frame(FrameError::Type(0x7777)))),
+        "{error}"
+    );
 
     let (link, _sender, mut receiver, mut server) = session().await;
-    let whole = ServerMessage::from(Welcome { federation: Digest([1; 32]), roster: None }).to_frame().unwrap();
+    let whole =
+        ServerMessage::from(Welcome { federation: Digest([1; 32]), roster: None }).to_frame().unwrap();
     server.say_bytes(&whole[..whole.len() - 1]).await;
     server.stop_saying();
     assert!(matches!(receiver.next(&link).await, Err(TransportError::Interrupted { .. })));
@@ -190,7 +212,10 @@ async fn unknown_types_and_torn_frames_are_refused() {
     *garbled.last_mut().unwrap() ^= 1;
     server.say_bytes(&garbled).await;
     let error = receiver.next(&link).await.unwrap_err();
-    assert!(matches!(error, TransportError::Message(MessageError::Frame(FrameError::Checksum { .. }))), "{error}");
+    assert!(
+        matches!(error, TransportError::Message(MessageError::Frame(FrameError::Checksum { .. }))),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -218,8 +243,7 @@ fn result_header() -> ResultHeader {
 async fn results_come_whole_or_not_at_all() {
     let (link, _sender, _receiver, server) = session().await;
     let (header, words) = (result_header(), (0..12).collect::<Vec<u8>>());
-    let (result, ()) =
-        tokio::join!(link.next_result(|| Some(LIMITS)), server.send_result(&header, &words));
+    let (result, ()) = tokio::join!(link.next_result(|| Some(LIMITS)), server.send_result(&header, &words));
     assert_eq!(result.unwrap(), (result_header(), words.clone()));
 
     let whole = {
@@ -266,7 +290,8 @@ fn a_results_length_is_exact_but_for_its_list_of_names() {
 async fn an_update_arrives_to_the_byte() {
     let (link, _sender, _receiver, server) = session().await;
     let words: Vec<u8> = (0..200).collect();
-    let header = UpdateHeader::sign(Digest([1; 32]), Digest::of_bytes(&words), &IdentityKey::from_secret(&[9; 32]));
+    let header =
+        UpdateHeader::sign(Digest([1; 32]), Digest::of_bytes(&words), &IdentityKey::from_secret(&[9; 32]));
     let (sent, received) = tokio::join!(link.upload(&header, &words), server.receive_update(200));
     sent.unwrap();
     assert_eq!(received, (header, words));

@@ -11,7 +11,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, RootCertStore,
+    SignatureScheme,
+};
 use zeroize::Zeroizing;
 
 /// The name in every server certificate; addresses may change, the authority vouches for the role.
@@ -153,7 +156,9 @@ impl ServerCertVerifier for PinnedAuthority {
                     .build()
                     .map_err(|error| Error::General(error.to_string()))
             })
-            .and_then(|verifier| verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now));
+            .and_then(|verifier| {
+                verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+            });
         if let Err(error) = &verified {
             self.fail(PinFailure::NotIssued { reason: error.to_string() });
         }
@@ -175,7 +180,12 @@ impl ServerCertVerifier for PinnedAuthority {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

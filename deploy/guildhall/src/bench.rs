@@ -75,7 +75,8 @@ pub fn round(arguments: &BenchRoundArgs) -> Result<BenchRound, CommandError> {
         .collect::<Result<_, _>>()?;
     for name in &names {
         // A dummy job reads no rows: any budget will do, and none of it is spent on anybody.
-        let terms = Terms { budget_epsilon: 1_000.0, budget_delta: 1e-6, allow_privacy_none: true, data_table: None };
+        let terms =
+            Terms { budget_epsilon: 1_000.0, budget_delta: 1e-6, allow_privacy_none: true, data_table: None };
         runtime.block_on(federation.enrol(name, terms))?;
     }
     federation.begin(&job)?;

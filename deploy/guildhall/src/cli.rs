@@ -10,7 +10,12 @@ use crate::federated::NoiseMode;
 
 /// Merchants learn together without pooling their shoppers' data.
 #[derive(Debug, Parser)]
-#[command(name = "guildhall", version, arg_required_else_help = true, after_help = "Start with `guildhall demo`.")]
+#[command(
+    name = "guildhall",
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with `guildhall demo`."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -230,6 +235,9 @@ pub struct SimulateArgs {
     /// Another public seed than the job's. Noise is never seeded
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Another number of rounds than the job's
+    #[arg(long)]
+    pub rounds: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use guildhall_client::data::observations::Observations;
+use guildhall_client::data::observations::{Observations, Splits};
 use guildhall_client::evaluate::AucSummary;
 use guildhall_client::evaluate::Scored;
-use guildhall_client::train::baseline::{Baseline, Tuning};
+use guildhall_client::train::baseline::{Baseline, FinalFit, Tuning};
 use guildhall_shared::id::Name;
+use guildhall_shared::task::Task;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -36,18 +37,16 @@ pub struct Baselines {
 }
 
 impl Baselines {
-    /// Fits all of them.
-    pub fn fit(merchants: &Merchants) -> Self {
+    /// Fits all of them: the penalty is chosen on validation rows that were not trained on, then all training rows count.
+    pub fn fit(task: &Task, merchants: &Merchants) -> Self {
         let local = merchants
             .par_iter()
             .map(|(name, splits)| {
-                let own = Baseline::fit(&[&splits.train], &[&splits.validation], Tuning::default());
+                let own = fit_tuned(task, &[splits]);
                 (name.clone(), scored(&own, &splits.test))
             })
             .collect();
-        let train: Vec<&Observations> = merchants.values().map(|splits| &splits.train).collect();
-        let validation: Vec<&Observations> = merchants.values().map(|splits| &splits.validation).collect();
-        let everybody = Baseline::fit(&train, &validation, Tuning::default());
+        let everybody = fit_tuned(task, &merchants.values().collect::<Vec<_>>());
         let pooled =
             merchants.iter().map(|(name, splits)| (name.clone(), scored(&everybody, &splits.test))).collect();
         Baselines { local, pooled }
@@ -68,6 +67,19 @@ impl Baselines {
             pooled: AucSummary::of(&self.pooled),
         }
     }
+}
+
+/// Where validation rows are a part of the training rows they are left out while the penalty is chosen.
+fn fit_tuned(task: &Task, merchants: &[&Splits]) -> Baseline {
+    let parts: Vec<Observations> = merchants.iter().map(|splits| splits.tuning_train(task)).collect();
+    let validation: Vec<&Observations> = merchants.iter().map(|splits| &splits.validation).collect();
+    // Where they were left out, the last fit takes them back in.
+    let final_fit = match task {
+        Task::Tabular { .. } => FinalFit::TrainAndValidation,
+        Task::Repurchase(_) | Task::Dummy { .. } => FinalFit::Train,
+    };
+    let tuning = Tuning { final_fit, ..Tuning::default() };
+    Baseline::fit(&parts.iter().collect::<Vec<_>>(), &validation, tuning)
 }
 
 fn scored(model: &Baseline, test: &Observations) -> Scored {

@@ -13,12 +13,10 @@ mod integer_table;
 mod marketplace;
 mod new_york;
 
-pub use check::{Checked, Description, check};
-pub use derive::derive;
-pub use error::DataCommandError;
-pub use extract::{DEPARTMENTS, MERCHANT_DEPARTMENTS, department_code, department_name, embedded, embedded_sha256};
-pub use fetch::{Fetched, fetch_complete_journey};
-pub use marketplace::{Marketplace, MerchantData, MerchantFile, MerchantsBy, client_data};
+pub use check::check;
+pub use extract::embedded_sha256;
+pub use fetch::fetch_complete_journey;
+pub use marketplace::{Marketplace, MerchantsBy, client_data};
 
 #[cfg(test)]
 mod tests;

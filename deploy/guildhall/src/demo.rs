@@ -1,4 +1,4 @@
-//! `guildhall demo`: a whole federation on one machine, on real data, in a minute.
+//! `guildhall demo`: a whole federation on one machine, on a public data set, in a minute.
 //!
 //! ```text
 //! market (rows of each merchant) ─▶ federation (server and clients, each a process, real rounds) ─▶ the private model
@@ -50,7 +50,8 @@ pub fn run(arguments: &DemoArgs) -> Result<(), CommandError> {
         None => Folder::temporary()?,
     };
     say(&format!("Guildhall demo: {}", market.describe()));
-    let draws: Vec<Merchants> = (0..arguments.draws).into_par_iter().map(|draw| market.draw(draw)).collect::<Result<_, _>>()?;
+    let draws: Vec<Merchants> =
+        (0..arguments.draws).into_par_iter().map(|draw| market.draw(draw)).collect::<Result<_, _>>()?;
     let job = market.job();
     say(&format!(
         "{} merchants, {} shoppers, {} parameters, {} rounds; {}",
@@ -88,9 +89,13 @@ fn is_private(job: &JobSpec) -> bool {
 }
 
 /// The table of each draw; the first draw's federated model came from the processes.
-fn tables(job: &JobSpec, draws: &[Merchants], from_processes: &ModelState) -> Result<Vec<AucTable>, CommandError> {
+fn tables(
+    job: &JobSpec,
+    draws: &[Merchants],
+    from_processes: &ModelState,
+) -> Result<Vec<AucTable>, CommandError> {
     let table = |(draw, merchants): (usize, &Merchants)| {
-        let baselines = Baselines::fit(merchants);
+        let baselines = Baselines::fit(&job.task, merchants);
         let plain = federated::train(job, merchants, NoiseMode::None, &mut |_| ())?;
         let plain = federated::score(job, &plain.released(), merchants)?;
         let private = match (is_private(job), draw) {
@@ -117,7 +122,7 @@ fn newcomer(job: &JobSpec, draws: &[Merchants]) -> Result<Option<Newcomer>, Comm
         let alone: Merchants = merchants.iter().filter(|(other, _)| **other == name).map(pair).collect();
         let model = federated::train(job, &others, mode, &mut |_| ())?;
         let federated = federated::auc(job, &model.released(), &alone)?;
-        let own = guildhall_client::evaluate::AucSummary::of(&Baselines::fit(&alone).local);
+        let own = guildhall_client::evaluate::AucSummary::of(&Baselines::fit(&job.task, &alone).local);
         Ok((own.r#macro, federated.r#macro))
     };
     let figures: Vec<_> = draws.par_iter().map(one).collect::<Result<_, _>>()?;
@@ -135,11 +140,11 @@ fn pair<T: Clone>((name, value): (&Name, &T)) -> (Name, T) {
 /// ε of `rounds` plain rounds for a shopper known to k merchants, each of which releases on its own.
 fn epsilon_after(job: &JobSpec, rounds: u32, merchants: u64) -> Option<f64> {
     let PrivacySpec::Gaussian { delta, noise_standard_deviation, .. } = job.privacy else { return None };
-    let rho = charge(job.clipping.bound, 1, noise_standard_deviation).saturating_mul(u64::from(rounds) * merchants);
+    let rho =
+        charge(job.clipping.bound, 1, noise_standard_deviation).saturating_mul(u64::from(rounds) * merchants);
     Some(epsilon_upper_bound(rho.rho_upper_bound(), delta))
 }
 
-#[allow(clippy::too_many_arguments)]
 fn report(
     market: &Market,
     job: &JobSpec,
@@ -181,13 +186,19 @@ fn report(
     })
 }
 
-fn picture(job: &JobSpec, merchants: &Merchants, outcome: &Outcome, table: &AucTable) -> Result<String, CommandError> {
+fn picture(
+    job: &JobSpec,
+    merchants: &Merchants,
+    outcome: &Outcome,
+    table: &AucTable,
+) -> Result<String, CommandError> {
     let auc: Vec<Option<f64>> = outcome
         .models
         .par_iter()
         .map(|model| federated::auc(job, &model.released(), merchants).map(|auc| auc.r#macro))
         .collect::<Result<_, _>>()?;
-    let epsilon: Vec<f64> = (0..outcome.models.len() as u32).filter_map(|rounds| epsilon_after(job, rounds, 1)).collect();
+    let epsilon: Vec<f64> =
+        (0..outcome.models.len() as u32).filter_map(|rounds| epsilon_after(job, rounds, 1)).collect();
     let caption = format!("{}; {}", job.name, job.privacy.label());
     let picture = Picture {
         auc: &auc,

@@ -75,15 +75,19 @@ pub fn train(
     };
     let mut members = Vec::with_capacity(merchants.len());
     for (name, splits) in merchants {
-        let key = ParticipationKey::from_bytes(Digest::of("guildhall simulated merchant", &[name.as_str().as_bytes()]).0);
+        let key = ParticipationKey::from_bytes(
+            Digest::of("guildhall simulated merchant", &[name.as_str().as_bytes()]).0,
+        );
         members.push(Member { name, splits, ledger: Ledger::simulated(limit).context("the ledger")?, key });
     }
     let mut model = ModelState::initial(job);
     on_model(&model);
     for round in 0..job.rounds {
         let round = RoundId { round, attempt: 0 };
-        let updates: Vec<CommittedUpdate> =
-            members.par_iter_mut().map(|member| pipeline.update(member, &model, round)).collect::<Result<_, _>>()?;
+        let updates: Vec<CommittedUpdate> = members
+            .par_iter_mut()
+            .map(|member| pipeline.update(member, &model, round))
+            .collect::<Result<_, _>>()?;
         let mut sum = RingSum::zero(pipeline.ring, model.weights.len());
         for update in &updates {
             sum.add_bytes(update.bytes()).context("the sum")?;
@@ -95,7 +99,12 @@ pub fn train(
 }
 
 impl<'a> Pipeline<'a> {
-    fn new(job: &'a JobSpec, trainer: &'a Trainer, mode: NoiseMode, merchants: usize) -> Result<Self, CommandError> {
+    fn new(
+        job: &'a JobSpec,
+        trainer: &'a Trainer,
+        mode: NoiseMode,
+        merchants: usize,
+    ) -> Result<Self, CommandError> {
         let parameters = job.model().parameter_count();
         let protection = protection(job, mode, merchants)?;
         let noise = match protection {
@@ -117,21 +126,35 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    fn update(&self, member: &mut Member<'_>, model: &ModelState, round: RoundId) -> Result<CommittedUpdate, CommandError> {
-        let reserved = member.ledger.reserve(self.reservation(member.name, round)).context("the reservation")?;
-        let participation = Participation::new(&member.key, self.job.digest(), round, self.job.round.participation_rate);
+    fn update(
+        &self,
+        member: &mut Member<'_>,
+        model: &ModelState,
+        round: RoundId,
+    ) -> Result<CommittedUpdate, CommandError> {
+        let reserved =
+            member.ledger.reserve(self.reservation(member.name, round)).context("the reservation")?;
+        let participation =
+            Participation::new(&member.key, self.job.digest(), round, self.job.round.participation_rate);
         let enters = |shopper| participation.enters(shopper);
         let train = &member.splits.train;
         let sealed = match self.protection {
             Protection::Gaussian { noise_standard_deviation_local: sigma, .. } => {
-                let noise = NoiseShare::draw(&mut OpenDpNoise, sigma, model.weights.len()).context("the noise")?;
-                let sum = self.trainer.clipped_sum(&model.weights, train, &enters, &self.clipping).context("training")?;
+                let noise =
+                    NoiseShare::draw(&mut OpenDpNoise, sigma, model.weights.len()).context("the noise")?;
+                let sum = self
+                    .trainer
+                    .clipped_sum(&model.weights, train, &enters, &self.clipping)
+                    .context("training")?;
                 sum.0.add_noise(noise).seal(self.ring)
             }
             Protection::None => {
                 let permit = UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true })
                     .context("the policy")?;
-                let sum = self.trainer.clipped_sum(&model.weights, train, &enters, &self.clipping).context("training")?;
+                let sum = self
+                    .trainer
+                    .clipped_sum(&model.weights, train, &enters, &self.clipping)
+                    .context("training")?;
                 sum.0.leave_unprotected(&permit).seal(self.ring)
             }
         };
@@ -174,7 +197,9 @@ fn protection(job: &JobSpec, mode: NoiseMode, merchants: usize) -> Result<Protec
         NoiseMode::Plain => Ok(gaussian(1, noise_standard_deviation)),
         NoiseMode::Masked => {
             let honest = honest_shares_masked(merchants as u32).ok_or_else(|| {
-                CommandError::message(format!("masked rounds need at least 3 merchants, found {merchants}: use --mode plain"))
+                CommandError::message(format!(
+                    "masked rounds need at least 3 merchants, found {merchants}: use --mode plain"
+                ))
             })?;
             let local = calibrate_local(epsilon, delta, job.rounds, bound, honest).context("the noise")?;
             Ok(gaussian(honest, local))
@@ -183,7 +208,11 @@ fn protection(job: &JobSpec, mode: NoiseMode, merchants: usize) -> Result<Protec
 }
 
 /// Logits of a model on every merchant's test rows.
-pub fn score(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<BTreeMap<Name, Scored>, CommandError> {
+pub fn score(
+    job: &JobSpec,
+    weights: &[f64],
+    merchants: &Merchants,
+) -> Result<BTreeMap<Name, Scored>, CommandError> {
     let trainer = Trainer::new(&job.model(), &DeviceChoice::Cpu).context("the trainer")?;
     let mut scored = BTreeMap::new();
     for (name, splits) in merchants {

@@ -46,7 +46,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Client(arguments) => shell::client(arguments),
         Command::Serve(arguments) => shell::serve(arguments),
         Command::Simulate(a) => {
-            let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: None };
+            let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: a.rounds };
             let result = simulate::run(&a.job, &a.data, a.mode, overrides)?;
             output::print(a.json, &result, || output::simulated(&result))
         }
@@ -55,7 +55,9 @@ fn run(command: Command) -> Result<(), CommandError> {
             let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
             output::print(a.json, &report, || report.to_string())
         }
-        Command::Privacy { command: PrivacyCommand::Epsilon { rho, noise_multiplier, rounds, delta, json } } => {
+        Command::Privacy {
+            command: PrivacyCommand::Epsilon { rho, noise_multiplier, rounds, delta, json },
+        } => {
             let epsilon = privacy::epsilon(rho, noise_multiplier, rounds, delta)?;
             output::print(json, &serde_json::json!({ "epsilon": epsilon }), || {
                 format!("epsilon {epsilon:.4} at delta {delta:e} (zCDP, rounded up)\n")

@@ -28,7 +28,9 @@ pub fn figure(auc: Option<f64>) -> String {
 /// A table with a header; columns as wide as their widest cell, the first to the left, the others to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -36,7 +38,11 @@ pub fn table(rows: &[Vec<String>]) -> String {
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(i, (cell, width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(i, (cell, width))| {
+                    if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
@@ -57,7 +63,13 @@ pub fn simulated(result: &Simulated) -> String {
     rows.push(row("pooled (for reference only)", &result.auc.pooled));
     format!(
         "job {}: {} merchants, {} contributions, {} parameters, {} rounds, noise {}\n{}\n\n{}",
-        result.job, result.merchants, result.shoppers, result.parameters, result.rounds, result.mode, result.privacy,
+        result.job,
+        result.merchants,
+        result.shoppers,
+        result.parameters,
+        result.rounds,
+        result.mode,
+        result.privacy,
         table(&rows)
     )
 }
@@ -69,7 +81,10 @@ pub fn bench_round(result: &BenchRound) -> String {
         "{} merchants x {} parameters, {} rounds, {}\n",
         result.merchants, result.parameters, result.rounds, result.mode
     );
-    text += &format!("seconds per round  median {:.3}  max {:.3}\n", result.round_seconds.median, result.round_seconds.max);
+    text += &format!(
+        "seconds per round  median {:.3}  max {:.3}\n",
+        result.round_seconds.median, result.round_seconds.max
+    );
     if let Some(seconds) = result.killed_round_seconds {
         text += &format!("round in which {} client(s) were killed  {seconds:.3} s\n", result.killed);
     }

@@ -5,9 +5,16 @@ use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
 use crate::error::CommandError;
 
 /// ε of a total ρ, or of a noise multiplier (σ over the clip) over so many rounds.
-pub fn epsilon(rho: Option<f64>, noise_multiplier: Option<f64>, rounds: Option<u32>, delta: f64) -> Result<f64, CommandError> {
+pub fn epsilon(
+    rho: Option<f64>,
+    noise_multiplier: Option<f64>,
+    rounds: Option<u32>,
+    delta: f64,
+) -> Result<f64, CommandError> {
     if !(delta > 0.0 && delta < 1.0) {
-        return Err(CommandError::message(format!("--delta: expected a number between 0 and 1, found {delta}")));
+        return Err(CommandError::message(format!(
+            "--delta: expected a number between 0 and 1, found {delta}"
+        )));
     }
     let rho = match (rho, noise_multiplier, rounds) {
         (Some(rho), None, None) => rho,
@@ -20,7 +27,9 @@ pub fn epsilon(rho: Option<f64>, noise_multiplier: Option<f64>, rounds: Option<u
         }
     };
     if !(rho >= 0.0 && rho.is_finite()) {
-        return Err(CommandError::message(format!("--rho: expected a finite number of at least 0, found {rho}")));
+        return Err(CommandError::message(format!(
+            "--rho: expected a finite number of at least 0, found {rho}"
+        )));
     }
     Ok(epsilon_upper_bound(rho, delta))
 }

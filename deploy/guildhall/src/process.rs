@@ -97,7 +97,8 @@ impl LocalFederation {
         let server_folder = folder.join("server");
         let address = free_address()?;
         let name = Name::new("local").context("the federation's name")?;
-        guildhall_server::init(&server_folder, &InitOptions { name, address }).context("making the federation")?;
+        guildhall_server::init(&server_folder, &InitOptions { name, address })
+            .context("making the federation")?;
         let (sender, reports) = channel();
         let mut command = Command::new(own_program()?);
         command.args(["server", "run", "--events", "--dir"]).arg(&server_folder);
@@ -241,10 +242,17 @@ fn own_program() -> Result<PathBuf, CommandError> {
 
 /// A loopback address that was free a moment ago.
 fn free_address() -> Result<SocketAddr, CommandError> {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).context("finding a free port on loopback")
+    UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .context("finding a free port on loopback")
 }
 
-fn spawn(mut command: Command, log: &Path, merchant: Option<Name>, sender: &Sender<Report>) -> Result<Process, CommandError> {
+fn spawn(
+    mut command: Command,
+    log: &Path,
+    merchant: Option<Name>,
+    sender: &Sender<Report>,
+) -> Result<Process, CommandError> {
     let log_file = File::create(log).context(log.display())?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
     let mut child = command.spawn().context("starting a process")?;
@@ -269,7 +277,8 @@ fn usage(process: u32) -> Usage {
     let stat = read("stat");
     // Fields after the parenthesised name; utime and stime are fields 14 and 15, in ticks of 1/100 s on Linux.
     let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
     let status = read("status");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes: u64 = peak.and_then(|p| p.split_whitespace().next()?.parse().ok()).unwrap_or(0);

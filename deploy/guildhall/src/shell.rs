@@ -50,8 +50,11 @@ fn words(event: &Value) -> String {
         Value::Array(items) if items.len() > 8 => format!("{} of them", items.len()),
         other => other.to_string(),
     };
-    let details: Vec<String> =
-        fields.iter().filter(|(key, _)| *key != "event").map(|(key, value)| format!("{} {}", key.replace('_', " "), text(value))).collect();
+    let details: Vec<String> = fields
+        .iter()
+        .filter(|(key, _)| *key != "event")
+        .map(|(key, value)| format!("{} {}", key.replace('_', " "), text(value)))
+        .collect();
     if details.is_empty() { name } else { format!("{name}: {}", details.join(", ")) }
 }
 
@@ -68,10 +71,14 @@ async fn stop_signal() {
 pub fn server(dir: &Path, command: ServerCommand) -> Result<(), CommandError> {
     let command = match command {
         ServerCommand::Init { name, address } => {
-            let summary = guildhall_server::init(dir, &InitOptions { name, address }).context(dir.display())?;
+            let summary =
+                guildhall_server::init(dir, &InitOptions { name, address }).context(dir.display())?;
             println!("federation {} made in {}", summary.federation.short(), dir.display());
             println!("authority fingerprint {}", summary.authority);
-            println!("next: guildhall server invite NAME --dir {0}; guildhall server run --dir {0}", dir.display());
+            println!(
+                "next: guildhall server invite NAME --dir {0}; guildhall server run --dir {0}",
+                dir.display()
+            );
             return Ok(());
         }
         ServerCommand::Run { events } => return run_server(dir, events),
@@ -88,7 +95,9 @@ pub fn server(dir: &Path, command: ServerCommand) -> Result<(), CommandError> {
         AdminReply::Refused(reason) => Err(CommandError::message(reason)),
         AdminReply::Invitation(text) => {
             println!("{text}");
-            eprintln!("hand this to the merchant over a channel you trust; it works once: guildhall join INVITATION");
+            eprintln!(
+                "hand this to the merchant over a channel you trust; it works once: guildhall join INVITATION"
+            );
             Ok(())
         }
         reply => {
@@ -101,7 +110,8 @@ pub fn server(dir: &Path, command: ServerCommand) -> Result<(), CommandError> {
 fn run_server(dir: &Path, events: bool) -> Result<(), CommandError> {
     let lines = EventLines::new(events);
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    let server = guildhall_server::run(dir, RunOptions::default(), move |event| lines.print(&event), stop_signal());
+    let server =
+        guildhall_server::run(dir, RunOptions::default(), move |event| lines.print(&event), stop_signal());
     runtime.block_on(server).context(dir.display())
 }
 
@@ -134,7 +144,10 @@ fn data_table(path: &Path) -> Result<String, CommandError> {
     let text = std::fs::read_to_string(path).context(path.display())?;
     let table: toml::Table = text.parse().context(path.display())?;
     let data = table.get("data").ok_or_else(|| {
-        CommandError::message(format!("{}: expected a [data] table; `guildhall data check` suggests one", path.display()))
+        CommandError::message(format!(
+            "{}: expected a [data] table; `guildhall data check` suggests one",
+            path.display()
+        ))
     })?;
     toml::to_string(data).context(path.display())
 }

@@ -61,7 +61,8 @@ impl Overrides {
         job.seed = self.seed.unwrap_or(job.seed);
         if let Some(rounds) = self.rounds {
             // The averaged part keeps its share of the rounds.
-            let average = u64::from(job.optimizer.average_last_rounds) * u64::from(rounds) / u64::from(job.rounds.max(1));
+            let average = u64::from(job.optimizer.average_last_rounds) * u64::from(rounds)
+                / u64::from(job.rounds.max(1));
             job.optimizer.average_last_rounds = average as u32;
             job.rounds = rounds;
         }
@@ -72,7 +73,9 @@ impl Overrides {
                 .map_err(CommandError::message)?;
             job.privacy = PrivacySpec::Gaussian { unit, epsilon, delta, noise_standard_deviation: noise };
         } else if self.epsilon.is_some() {
-            return Err(CommandError::message("the job declares privacy = \"none\": --epsilon has nothing to change"));
+            return Err(CommandError::message(
+                "the job declares privacy = \"none\": --epsilon has nothing to change",
+            ));
         }
         job.check().context("the job with the command line's changes")?;
         Ok(job)
@@ -80,7 +83,12 @@ impl Overrides {
 }
 
 /// Runs a job file on a data folder.
-pub fn run(job_file: &Path, data: &Path, mode: NoiseMode, overrides: Overrides) -> Result<Simulated, CommandError> {
+pub fn run(
+    job_file: &Path,
+    data: &Path,
+    mode: NoiseMode,
+    overrides: Overrides,
+) -> Result<Simulated, CommandError> {
     let (job, simulation) = read_job(job_file)?;
     let job = overrides.apply(job)?;
     let table = simulation.ok_or_else(|| {
@@ -90,8 +98,12 @@ pub fn run(job_file: &Path, data: &Path, mode: NoiseMode, overrides: Overrides) 
         ))
     })?;
     let config = SimulationConfig::parse(&table, data).context(job_file.display())?;
-    let merchants: Merchants =
-        load_by_merchant(&config, &job.task).context(data.display())?.merchants.into_iter().map(|(name, cut)| (name, cut.splits)).collect();
+    let merchants: Merchants = load_by_merchant(&config, &job.task)
+        .context(data.display())?
+        .merchants
+        .into_iter()
+        .map(|(name, cut)| (name, cut.splits))
+        .collect();
     if merchants.is_empty() {
         return Err(CommandError::message(format!("{}: no merchant found in it", data.display())));
     }
@@ -102,7 +114,7 @@ pub fn run(job_file: &Path, data: &Path, mode: NoiseMode, overrides: Overrides) 
 pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<Simulated, CommandError> {
     let private = mode != NoiseMode::None && matches!(job.privacy, PrivacySpec::Gaussian { .. });
     let (baselines, federated) = rayon::join(
-        || Baselines::fit(merchants),
+        || Baselines::fit(&job.task, merchants),
         || -> Result<_, CommandError> {
             let plain = federated::train(job, merchants, NoiseMode::None, &mut |_| ())?;
             let noised = match private {
@@ -114,7 +126,8 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
     );
     let (plain, noised) = federated?;
     let plain_scores = federated::score(job, &plain.released(), merchants)?;
-    let noised_scores = noised.map(|model| federated::score(job, &model.released(), merchants)).transpose()?;
+    let noised_scores =
+        noised.map(|model| federated::score(job, &model.released(), merchants)).transpose()?;
     let (epsilon, delta) = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } if private => (Some(epsilon), Some(delta)),
         _ => (None, None),

@@ -53,7 +53,9 @@ fn invite(federation: &Federation, merchant: Name, live: &Live) -> Result<AdminR
     }
     let address = federation.config.public_address.or(live.address).unwrap_or(federation.config.address);
     if address.port() == 0 {
-        return refused("the configured port is 0, so the address is known only while the server runs: start it first");
+        return refused(
+            "the configured port is 0, so the address is known only while the server runs: start it first",
+        );
     }
     if address.ip().is_unspecified() {
         return refused(format!(
@@ -111,7 +113,9 @@ fn submit(federation: &Federation, spec: JobSpec) -> Result<AdminReply, ServerEr
     };
     if parameters.quorum > merchants {
         let quorum = parameters.quorum;
-        return refused(format!("expected a quorum of at most the {merchants} merchants of the roster, found {quorum}"));
+        return refused(format!(
+            "expected a quorum of at most the {merchants} merchants of the roster, found {quorum}"
+        ));
     }
     let jobs = federation.records.jobs()?;
     if jobs.iter().any(|job| job.spec.name == spec.name) {
@@ -212,7 +216,11 @@ fn roll_back(federation: &Federation, to: u32) -> Result<AdminReply, ServerError
         signature: Signature([[0; 32]; 2]),
     };
     let change = Change::RollBack(unsigned.sign(&federation.key));
-    federation.records.put_version(job.number, newest + 1, &VersionRecord { at_ms: unix_time_ms(), change })?;
+    federation.records.put_version(
+        job.number,
+        newest + 1,
+        &VersionRecord { at_ms: unix_time_ms(), change },
+    )?;
     Ok(AdminReply::RolledBack { version: newest + 1, to, model: model.to_string() })
 }
 

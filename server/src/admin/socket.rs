@@ -63,7 +63,9 @@ pub fn ask(dir: &Path, command: &AdminCommand) -> Result<Option<AdminReply>, Ser
     if reply.is_empty() {
         return Err(failed(dir, "the server closed the connection without a reply"));
     }
-    serde_json::from_str(&reply).map(Some).map_err(|e| failed(dir, format!("the reply is not understood: {e}")))
+    serde_json::from_str(&reply)
+        .map(Some)
+        .map_err(|e| failed(dir, format!("the reply is not understood: {e}")))
 }
 
 /// Opens the socket of the running server, which holds the folder's store and so may replace a stale one.

@@ -83,14 +83,19 @@ fn init_makes_private_files_and_refuses_a_taken_folder() {
     let options = InitOptions { name: name("other"), address: "127.0.0.1:1".parse().expect("an address") };
     assert!(matches!(init(&folder, &options), Err(ServerError::Exists(_))));
     assert_eq!(std::fs::read(folder.join("federation.key")).expect("read"), before);
-    assert!(matches!(admin(&folder.join("nothing"), AdminCommand::Status), Err(ServerError::NoFederation(_))));
+    assert!(matches!(
+        admin(&folder.join("nothing"), AdminCommand::Status),
+        Err(ServerError::NoFederation(_))
+    ));
 }
 
 #[test]
 fn a_stopped_server_invites_closes_submits_and_lists() {
     let (_dir, folder) = federation("127.0.0.1:4433");
     let ask = |command| admin(&folder, command).expect("answered");
-    let AdminReply::Invitation(text) = ask(AdminCommand::Invite { merchant: name("a") }) else { panic!("invited") };
+    let AdminReply::Invitation(text) = ask(AdminCommand::Invite { merchant: name("a") }) else {
+        panic!("invited")
+    };
     let invitation: Invitation = text.parse().expect("an invitation");
     let federation = Federation::open(&folder).expect("opens");
     assert_eq!(invitation.authority, federation.authority.fingerprint());
@@ -103,16 +108,21 @@ fn a_stopped_server_invites_closes_submits_and_lists() {
     let AdminReply::RosterClosed { merchants, .. } = ask(AdminCommand::RosterClose) else { panic!("closed") };
     assert_eq!(merchants, [name("a"), name("b")]);
     assert!(refusal(ask(AdminCommand::RosterClose)).contains("already"));
-    assert!(refusal(ask(AdminCommand::JobSubmit { spec: spec("job", 3) })).contains("at most the 2 merchants"));
+    assert!(
+        refusal(ask(AdminCommand::JobSubmit { spec: spec("job", 3) })).contains("at most the 2 merchants")
+    );
     let bad = JobSpec { rounds: 0, ..spec("job", 2) };
     assert!(refusal(ask(AdminCommand::JobSubmit { spec: bad })).contains("rounds"));
     let good = spec("job", 2);
-    let AdminReply::JobSubmitted { digest, label, .. } = ask(AdminCommand::JobSubmit { spec: good.clone() }) else {
+    let AdminReply::JobSubmitted { digest, label, .. } = ask(AdminCommand::JobSubmit { spec: good.clone() })
+    else {
         panic!("submitted")
     };
     assert_eq!(digest, good.digest().to_string());
     assert!(label.contains("NO PRIVACY"));
-    assert!(refusal(ask(AdminCommand::JobSubmit { spec: spec("next", 2) })).contains("one job runs at a time"));
+    assert!(
+        refusal(ask(AdminCommand::JobSubmit { spec: spec("next", 2) })).contains("one job runs at a time")
+    );
     assert!(refusal(ask(AdminCommand::JobSubmit { spec: good })).contains("another name"));
     assert!(refusal(ask(AdminCommand::RollBack { version: 0 })).contains("before the newest"));
     let AdminReply::Status(status) = ask(AdminCommand::Status) else { panic!("a status") };

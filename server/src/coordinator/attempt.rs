@@ -110,8 +110,12 @@ impl Coordinator {
         let Some(job) = self.job.as_ref().filter(|job| job.is_finished()) else { return };
         let (name, model) = (job.spec().name.clone(), job.model().to_string());
         out.push(Output::Event(Event::JobFinished { job: name, version: job.version(), model }));
-        let able: Vec<MerchantIndex> =
-            self.members.iter().filter(|(_, member)| member.derived.is_some()).map(|(index, _)| *index).collect();
+        let able: Vec<MerchantIndex> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.derived.is_some())
+            .map(|(index, _)| *index)
+            .collect();
         for to in able {
             self.tell_finished(to, out);
         }

@@ -14,11 +14,17 @@ use crate::round::{Attempt, Round, TimestampMs};
 impl Coordinator {
     /// Starts the next attempt if it is time, or says when to look again.
     pub(super) fn consider_start(&mut self, now: TimestampMs, out: &mut Vec<Output>) {
-        let (Phase::Waiting { not_before, quorum_since }, Some(job)) = (&mut self.phase, &self.job) else { return };
+        let (Phase::Waiting { not_before, quorum_since }, Some(job)) = (&mut self.phase, &self.job) else {
+            return;
+        };
         let (quorum, version) = (job.parameters().quorum as usize, job.version());
         let patience = job.spec().round.accept_deadline_ms;
-        let able: BTreeSet<MerchantIndex> =
-            self.members.iter().filter(|(_, member)| member.derived.is_some()).map(|(index, _)| *index).collect();
+        let able: BTreeSet<MerchantIndex> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.derived.is_some())
+            .map(|(index, _)| *index)
+            .collect();
         let ready: BTreeSet<MerchantIndex> = self
             .members
             .iter()
@@ -31,7 +37,8 @@ impl Coordinator {
         }
         let worth_waiting_for = if job.opened { able.len() } else { self.setup.roster.len() };
         let give_up_waiting = quorum_since.get_or_insert(now).saturating_add(patience);
-        let start_at = if ready.len() >= worth_waiting_for { *not_before } else { give_up_waiting.max(*not_before) };
+        let start_at =
+            if ready.len() >= worth_waiting_for { *not_before } else { give_up_waiting.max(*not_before) };
         if now < start_at {
             self.waiting_until = Some(start_at);
             return;

@@ -81,7 +81,8 @@ impl Bench {
         let parameters = RoundParameters::derive(&spec, u32::from(merchants)).expect("fits");
         let state = ModelState::initial(&spec);
         let mut out = Vec::new();
-        let progress = change(Progress { spec, parameters, version: 0, state, settled: 0, last_attempt: None });
+        let progress =
+            change(Progress { spec, parameters, version: 0, state, settled: 0, last_attempt: None });
         coordinator.start_job(progress, 0, &mut out);
         Bench { coordinator, roster, out, now: 0 }
     }
@@ -99,7 +100,8 @@ impl Bench {
     }
 
     fn ready(&mut self, who: u16) {
-        let ready = Ready { job: self.job().digest(), version: self.job().version(), model: self.job().model() };
+        let ready =
+            Ready { job: self.job().digest(), version: self.job().version(), model: self.job().model() };
         self.feed(Input::Ready { from: MerchantIndex(who), ready }).expect("good");
     }
 
@@ -177,8 +179,11 @@ fn an_attempt_is_recorded_before_its_offer_and_a_release_before_the_next_offer()
     let mut bench = Bench::new(2, 2, 2);
     bench.join_ready([0, 1]);
     let recorded = bench.out.iter().position(|o| matches!(o, Output::RecordAttempt(_))).expect("recorded");
-    let offered =
-        bench.out.iter().position(|o| matches!(o, Output::Send { message: ServerMessage::Offer(_), .. })).expect("sent");
+    let offered = bench
+        .out
+        .iter()
+        .position(|o| matches!(o, Output::Send { message: ServerMessage::Offer(_), .. }))
+        .expect("sent");
     assert!(recorded < offered);
     bench.settle(&[0, 1]);
     assert!(bench.offers().is_empty(), "nobody has derived version 1 yet");
@@ -214,7 +219,11 @@ fn a_job_ends_after_its_rounds_and_late_merchants_hear_of_it() {
     for _ in 0..2 {
         bench.settle(&[0, 1]);
         let version = bench.job().version();
-        let finished = bench.out.iter().filter(|o| matches!(o, Output::Send { message: ServerMessage::Finished(_), .. })).count();
+        let finished = bench
+            .out
+            .iter()
+            .filter(|o| matches!(o, Output::Send { message: ServerMessage::Finished(_), .. }))
+            .count();
         assert_eq!(finished, if version == 2 { 2 } else { 0 });
         bench.ready(0);
         bench.ready(1);
@@ -224,7 +233,8 @@ fn a_job_ends_after_its_rounds_and_late_merchants_hear_of_it() {
     assert_eq!(bench.coordinator.wake_at(), None);
     bench.feed(Input::Left(MerchantIndex(1))).expect("good");
     bench.join_ready([1]);
-    let told = |o: &Output| matches!(o, Output::Send { to: MerchantIndex(1), message: ServerMessage::Finished(_) });
+    let told =
+        |o: &Output| matches!(o, Output::Send { to: MerchantIndex(1), message: ServerMessage::Finished(_) });
     assert_eq!(bench.out.iter().filter(|o| told(o)).count(), 1);
 }
 
@@ -294,9 +304,7 @@ fn an_update_without_an_attempt_is_refused_with_a_receipt() {
     bench.out.clear();
     let verdict = bench.update(0, &offer, [1; D]);
     assert!(matches!(verdict, Err(CoordinatorError::NoAttempt { .. })));
-    let refused = |o: &Output| {
-        matches!(o, Output::Send { message: ServerMessage::Receipt(r), .. } if matches!(r.verdict, Verdict::Refused(_)))
-    };
+    let refused = |o: &Output| matches!(o, Output::Send { message: ServerMessage::Receipt(r), .. } if matches!(r.verdict, Verdict::Refused(_)));
     assert_eq!(bench.out.iter().filter(|o| refused(o)).count(), 1);
     assert_eq!(bench.out.len(), 1);
 }
@@ -311,7 +319,10 @@ fn updates_are_expected_only_while_they_are_collected() {
         bench.accept(who, &offers[&who]).expect("accepted");
     }
     let expected = bench.coordinator.expected_update().expect("collecting");
-    assert_eq!((expected.sid, expected.vector_bytes), (offers[&0].sid(), D * offers[&0].parameters.ring.bytes()));
+    assert_eq!(
+        (expected.sid, expected.vector_bytes),
+        (offers[&0].sid(), D * offers[&0].parameters.ring.bytes())
+    );
     assert_eq!(expected.participants.len(), 2);
     bench.now = UPDATE_MS + 1;
     bench.feed(Input::Timeout).expect("good");
@@ -352,7 +363,25 @@ fn shutdown_tells_the_participants() {
     bench.join_ready([0, 1]);
     bench.out.clear();
     bench.feed(Input::Shutdown).expect("good");
-    let aborts = bench.out.iter().filter(|o| matches!(o, Output::Send { message: ServerMessage::Abort(_), .. })).count();
+    let aborts = bench
+        .out
+        .iter()
+        .filter(|o| matches!(o, Output::Send { message: ServerMessage::Abort(_), .. }))
+        .count();
     assert_eq!(aborts, 2);
     assert_eq!(bench.coordinator.wake_at(), None);
+}
+
+#[test]
+fn whoever_is_late_with_the_newest_version_is_left_out_unless_it_is_needed() {
+    for (quorum, expected) in [(1, vec![0]), (2, vec![0, 1])] {
+        let mut bench = Bench::new(2, 2, quorum);
+        bench.join_ready([0, 1]);
+        bench.settle(&[0, 1]);
+        bench.ready(0);
+        assert!(bench.offers().is_empty());
+        bench.wake();
+        assert_eq!(bench.now, ACCEPT_MS, "the patience of one accept deadline");
+        assert_eq!(bench.offers().into_keys().collect::<Vec<_>>(), expected);
+    }
 }

@@ -85,7 +85,10 @@ pub enum ToHub {
 }
 
 /// Asks the hub and waits for its answer; `None` when the server is stopping.
-pub async fn ask<T>(hub: &mpsc::Sender<ToHub>, question: impl FnOnce(oneshot::Sender<T>) -> ToHub) -> Option<T> {
+pub async fn ask<T>(
+    hub: &mpsc::Sender<ToHub>,
+    question: impl FnOnce(oneshot::Sender<T>) -> ToHub,
+) -> Option<T> {
     let (reply, answer) = oneshot::channel();
     hub.send(question(reply)).await.ok()?;
     answer.await.ok()

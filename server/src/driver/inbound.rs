@@ -54,7 +54,8 @@ impl Pace {
 
     /// Time for this many bytes at the minimum rate, and a stall.
     pub fn allowance(&self, bytes: usize) -> Duration {
-        self.stall + Duration::from_millis((bytes as u64).saturating_mul(1_000) / self.rate_min_bytes_per_second)
+        self.stall
+            + Duration::from_millis((bytes as u64).saturating_mul(1_000) / self.rate_min_bytes_per_second)
     }
 }
 

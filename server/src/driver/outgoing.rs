@@ -16,7 +16,7 @@ use super::Shared;
 use super::inbound::Pace;
 use crate::error::ServerError;
 use crate::store::records::Change;
-use crate::transport::{Connection, TransportError, Writer};
+use crate::transport::{Connection, SEND_WINDOW_BYTES, TransportError, Writer};
 
 /// Control messages on their way to a merchant; beyond, it is too slow and is cut off.
 pub const OUTBOX: usize = 64;
@@ -67,6 +67,14 @@ pub enum OutgoingError {
     /// A message could not be encoded.
     #[error(transparent)]
     Wire(#[from] guildhall_shared::wire::WireError),
+}
+
+/// The next version to send.
+struct Due {
+    job: u32,
+    version: u32,
+    /// Its frame, if it is in memory.
+    frame: Option<Arc<Vec<u8>>>,
 }
 
 struct Followed {
@@ -129,7 +137,7 @@ impl Sender {
         }
     }
 
-    fn due(&mut self) -> Option<(u32, u32, Option<Arc<Vec<u8>>>)> {
+    fn due(&mut self) -> Option<Due> {
         let followed = self.followed.as_mut()?;
         let head = self.head.borrow_and_update();
         let newest = followed.until.unwrap_or(if head.job == Some(followed.job) { head.version } else { 0 });
@@ -139,11 +147,11 @@ impl Sender {
         let version = followed.next;
         followed.next += 1;
         let shared = head.frame.clone().filter(|_| head.job == Some(followed.job) && head.version == version);
-        Some((followed.job, version, shared))
+        Some(Due { job: followed.job, version, frame: shared })
     }
 
     async fn send_history(&mut self) -> Result<(), OutgoingError> {
-        while let Some((job, version, frame)) = self.due() {
+        while let Some(Due { job, version, frame }) = self.due() {
             match frame {
                 Some(frame) => self.send_frame(&frame).await?,
                 None => self.send_recorded(job, version).await?,
@@ -173,7 +181,9 @@ impl Sender {
 
     async fn await_delivery(&mut self) -> Result<(), OutgoingError> {
         if let Some(mut vector) = self.undelivered.take() {
-            timeout(self.pace.allowance(0), vector.delivered()).await.map_err(|_| OutgoingError::Slow(0))?;
+            timeout(self.pace.allowance(SEND_WINDOW_BYTES), vector.delivered())
+                .await
+                .map_err(|_| OutgoingError::Slow(SEND_WINDOW_BYTES))?;
         }
         Ok(())
     }
@@ -204,7 +214,9 @@ impl Sender {
         loop {
             let bytes = file.read(&mut piece).await.map_err(failed)?;
             let Some(part) = piece.get(..bytes).filter(|part| !part.is_empty()) else { break };
-            timeout(self.pace.allowance(bytes), vector.write(part)).await.map_err(|_| OutgoingError::Slow(bytes))??;
+            timeout(self.pace.allowance(bytes), vector.write(part))
+                .await
+                .map_err(|_| OutgoingError::Slow(bytes))??;
             self.shared.traffic.add_down(bytes);
         }
         vector.finish();

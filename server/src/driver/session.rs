@@ -70,14 +70,14 @@ pub async fn serve(shared: Arc<Shared>, connection: Connection) {
 }
 
 fn identify(shared: &Shared, connection: &Connection) -> Result<Name, String> {
-    let certificate = connection
-        .certificate()
-        .ok_or("expected a certificate of an enrolled merchant, found none: enrol with an invitation first")?;
+    let certificate = connection.certificate().ok_or(
+        "expected a certificate of an enrolled merchant, found none: enrol with an invitation first",
+    )?;
     match shared.federation.records.merchant_by_certificate(&certificate) {
         Ok(Some(merchant)) => Ok(merchant.name),
-        Ok(None) => {
-            Err(format!("expected a certificate of an enrolled merchant, found an unknown one (SHA-256 {certificate})"))
-        }
+        Ok(None) => Err(format!(
+            "expected a certificate of an enrolled merchant, found an unknown one (SHA-256 {certificate})"
+        )),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -91,7 +91,10 @@ async fn open(shared: &Shared, connection: &Connection) -> Result<(Hello, Reader
             return Ok((hello, reader, writer));
         }
         Ok(Some(ClientMessage::Hello(hello))) => {
-            format!("expected a member of federation {}, found one of {}", shared.federation.id, hello.federation)
+            format!(
+                "expected a member of federation {}, found one of {}",
+                shared.federation.id, hello.federation
+            )
         }
         Ok(Some(other)) => format!("expected Hello as the first message, found {}", other.name()),
         Ok(None) => "expected Hello, found the end of the stream".into(),
@@ -116,7 +119,8 @@ async fn refuse(writer: &mut Writer, reason: &str) {
 
 async fn next_message(shared: &Shared, reader: &mut Reader) -> Result<Option<ClientMessage>, String> {
     let pace = Pace::of(&shared.limits);
-    let message = inbound::next_message(reader, &pace, ClientMessage::limit).await.map_err(|e| e.to_string())?;
+    let message =
+        inbound::next_message(reader, &pace, ClientMessage::limit).await.map_err(|e| e.to_string())?;
     let Some((header, body)) = message else { return Ok(None) };
     shared.traffic.add_up(HEADER_BYTES + body.len());
     ClientMessage::from_body(&header, &body).map(Some).map_err(|e| e.to_string())

@@ -90,7 +90,8 @@ async fn receive_expected(
     let inbound = |source: InboundError| UploadError::Inbound { round: round(), source };
     let frame = |error: FrameError| inbound(error.into());
     let pace = Pace::of(&shared.limits);
-    let header = inbound::next_header(reader, &pace).await.map_err(inbound)?.ok_or(UploadError::NotAwaited)?;
+    let header =
+        inbound::next_header(reader, &pace).await.map_err(inbound)?.ok_or(UploadError::NotAwaited)?;
     if header.kind != UPDATE_KIND {
         return Err(frame(FrameError::Type(header.kind)));
     }

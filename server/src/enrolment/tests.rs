@@ -133,16 +133,21 @@ fn a_signing_request_gives_its_key_and_nothing_else() {
     let issued = bench.authority.issue(&name("grocery"), &signing_request(&key, "root")).expect("issued");
     let text = |needle: &str| issued.certificate.windows(needle.len()).any(|w| w == needle.as_bytes());
     assert!(text("grocery") && !text("evil.example") && !text("root"));
-    for bad in [vec![], vec![0x30; 40], {
-        let mut cut = signing_request(&key, "x");
-        cut.truncate(60);
-        cut
-    }, {
-        let mut forged = signing_request(&key, "x");
-        let last = forged.len() - 1;
-        forged[last] ^= 1;
-        forged
-    }] {
+    for bad in [
+        vec![],
+        vec![0x30; 40],
+        {
+            let mut cut = signing_request(&key, "x");
+            cut.truncate(60);
+            cut
+        },
+        {
+            let mut forged = signing_request(&key, "x");
+            let last = forged.len() - 1;
+            forged[last] ^= 1;
+            forged
+        },
+    ] {
         assert!(bench.authority.issue(&name("grocery"), &bad).is_err());
     }
 }

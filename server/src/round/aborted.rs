@@ -37,7 +37,8 @@ impl Aborted {
     pub(super) fn handle(self, input: Input<'_>) -> (Round, Result<(), RoundError>) {
         let verdict = match input {
             Input::Message { from, message } => {
-                let fault = Fault::Phase { expected: "nothing: the attempt was aborted", found: message.name() };
+                let fault =
+                    Fault::Phase { expected: "nothing: the attempt was aborted", found: message.name() };
                 Err(self.attempt.error(from, fault))
             }
             Input::Left(_) | Input::Timeout => Ok(()),

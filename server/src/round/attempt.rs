@@ -61,7 +61,8 @@ impl Attempt {
 
     /// Names for people, in order.
     pub(super) fn names(&self, merchants: impl IntoIterator<Item = MerchantIndex>) -> String {
-        let name = |m: MerchantIndex| self.roster.entry(m).map_or_else(|| m.to_string(), |e| e.name.to_string());
+        let name =
+            |m: MerchantIndex| self.roster.entry(m).map_or_else(|| m.to_string(), |e| e.name.to_string());
         merchants.into_iter().map(name).collect::<Vec<_>>().join(", ")
     }
 }

@@ -85,8 +85,12 @@ impl Collecting {
         match message {
             RoundMessage::Accept(accept) => {
                 if !self.participants.contains(&from) && accept.verify(&key).is_ok() {
-                    let reason = "the acceptance came after the deadline: the attempt goes on without it".into();
-                    out.push(Output::Send { to: from, message: Abort { sid: self.attempt.sid, reason }.into() });
+                    let reason =
+                        "the acceptance came after the deadline: the attempt goes on without it".into();
+                    out.push(Output::Send {
+                        to: from,
+                        message: Abort { sid: self.attempt.sid, reason }.into(),
+                    });
                 }
                 Err(Fault::Phase { expected, found })
             }
@@ -96,7 +100,9 @@ impl Collecting {
             RoundMessage::Update { .. } if !self.participants.contains(&from) => {
                 Err(Fault::Stranger { expected: "a merchant that accepted in time" })
             }
-            RoundMessage::Update { .. } if self.contributors.contains(&from) => Err(Fault::Repeated { found }),
+            RoundMessage::Update { .. } if self.contributors.contains(&from) => {
+                Err(Fault::Repeated { found })
+            }
             RoundMessage::Update { header, words } => {
                 header.verify(&key)?;
                 self.add(&header, words)?;

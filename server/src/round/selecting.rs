@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{Accept, Begin, Decline, DeclineReason, Offer};
 
-use super::{Aborted, Attempt, Collecting, Fault, Input, Output, Round, RoundError, RoundMessage, TimestampMs};
+use super::{
+    Aborted, Attempt, Collecting, Fault, Input, Output, Round, RoundError, RoundMessage, TimestampMs,
+};
 
 /// Who takes part?
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +28,8 @@ impl Selecting {
         out.extend(awaited.iter().map(|to| Output::Send { to: *to, message: offer.clone().into() }));
         let deadline = now.saturating_add(attempt.accept_deadline_ms);
         out.push(Output::WakeAt(deadline));
-        Selecting { attempt, awaited, accepted: BTreeSet::new(), declined: BTreeMap::new(), deadline }.next(now, out)
+        Selecting { attempt, awaited, accepted: BTreeSet::new(), declined: BTreeMap::new(), deadline }
+            .next(now, out)
     }
 
     pub(super) fn handle(
@@ -117,7 +120,8 @@ impl Selecting {
             reason.push_str(&format!("; {} declined: {}", self.attempt.names([*merchant]), why.describe()));
         }
         if !self.awaited.is_empty() {
-            reason.push_str(&format!("; no answer from {}", self.attempt.names(self.awaited.iter().copied())));
+            reason
+                .push_str(&format!("; no answer from {}", self.attempt.names(self.awaited.iter().copied())));
         }
         reason
     }

@@ -87,7 +87,13 @@ fn update(who: u16, bytes: &[u8]) -> UpdateHeader {
     UpdateHeader::sign(offer_and_attempt().0.sid(), Digest::of_bytes(bytes), &key(who))
 }
 
-fn say(round: Round, now: u64, who: u16, message: RoundMessage<'_>, out: &mut Vec<Output>) -> (Round, Result<(), RoundError>) {
+fn say(
+    round: Round,
+    now: u64,
+    who: u16,
+    message: RoundMessage<'_>,
+    out: &mut Vec<Output>,
+) -> (Round, Result<(), RoundError>) {
     round.handle(now, Input::Message { from: MerchantIndex(who), message }, out)
 }
 
@@ -118,7 +124,8 @@ fn aborts(out: &[Output]) -> BTreeSet<u16> {
 fn the_offer_goes_to_everybody_offered_and_training_starts_once_all_have_answered() {
     let mut out = Vec::new();
     let round = collecting(&mut out);
-    let offers = out.iter().filter(|o| matches!(o, Output::Send { message: ServerMessage::Offer(_), .. })).count();
+    let offers =
+        out.iter().filter(|o| matches!(o, Output::Send { message: ServerMessage::Offer(_), .. })).count();
     assert_eq!(offers, usize::from(OFFERED));
     let begins: Vec<u16> = out
         .iter()
@@ -164,7 +171,9 @@ fn too_few_acceptances_abort_and_whoever_may_have_reserved_is_told() {
     round = say(round, 5, 1, RoundMessage::Decline(decline), &mut out).0;
     let (round, _) = round.handle(ACCEPT_MS, Input::Timeout, &mut out);
     let Round::Aborted(aborted) = round else { panic!("aborted") };
-    for part in ["quorum of 2", "found 1", "merchant-1 declined", "no answer from merchant-2, merchant-3, merchant-4"] {
+    for part in
+        ["quorum of 2", "found 1", "merchant-1 declined", "no answer from merchant-2, merchant-3, merchant-4"]
+    {
         assert!(aborted.reason.contains(part), "{part}: {}", aborted.reason);
     }
     assert_eq!(aborts(&out), [0, 2, 3, 4].into());
@@ -225,14 +234,29 @@ fn every_refusal_names_merchant_round_expected_and_found() {
     let stale = UpdateHeader { sid: Digest([7; 32]), ..good(0) };
     let cases: Vec<(u16, RoundMessage<'_>, &str)> = vec![
         (5, RoundMessage::Update { header: good(5), words: &bytes }, "merchant-5: expected a message from"),
-        (77, RoundMessage::Update { header: good(0), words: &bytes }, "merchant #77: expected a message from"),
-        (3, RoundMessage::Update { header: good(3), words: &bytes }, "expected a message from a merchant that accepted"),
+        (
+            77,
+            RoundMessage::Update { header: good(0), words: &bytes },
+            "merchant #77: expected a message from",
+        ),
+        (
+            3,
+            RoundMessage::Update { header: good(3), words: &bytes },
+            "expected a message from a merchant that accepted",
+        ),
         (0, RoundMessage::Update { header: stale, words: &bytes }, "found 0707"),
-        (0, RoundMessage::Update { header: good(0), words: &bytes[..8] }, "expected 12 bytes of ring words, found 8"),
+        (
+            0,
+            RoundMessage::Update { header: good(0), words: &bytes[..8] },
+            "expected 12 bytes of ring words, found 8",
+        ),
         (0, RoundMessage::Update { header: good(0), words: &[0; 12] }, "expected words with SHA-256"),
         (
             0,
-            RoundMessage::Update { header: UpdateHeader::sign(sid, Digest::of_bytes(&bytes), &forged_key), words: &bytes },
+            RoundMessage::Update {
+                header: UpdateHeader::sign(sid, Digest::of_bytes(&bytes), &forged_key),
+                words: &bytes,
+            },
             "signature",
         ),
         (0, RoundMessage::Accept(accept(0)), "expected an update, found an acceptance"),
@@ -243,7 +267,10 @@ fn every_refusal_names_merchant_round_expected_and_found() {
         out.clear();
         let (after, verdict) = say(round.clone(), 2, who, message, &mut out);
         let text = verdict.expect_err(part).to_string();
-        assert!(text.contains(part) && text.contains("round 4 attempt 1") && text.contains("merchant"), "{text}");
+        assert!(
+            text.contains(part) && text.contains("round 4 attempt 1") && text.contains("merchant"),
+            "{text}"
+        );
         assert_eq!(after, round, "{text}");
         assert_eq!(out, [], "{text}");
     }
@@ -341,7 +368,12 @@ fn make_update(who: u16, flaw: Flaw, values: &[i64]) -> (UpdateHeader, Vec<u8>) 
 }
 
 /// Runs one op; returns the verdict and whether the message was flawless.
-fn run_op(round: Round, now: &mut u64, op: &Op, out: &mut Vec<Output>) -> (Round, Result<(), RoundError>, bool) {
+fn run_op(
+    round: Round,
+    now: &mut u64,
+    op: &Op,
+    out: &mut Vec<Output>,
+) -> (Round, Result<(), RoundError>, bool) {
     let (next, verdict, flawless) = match *op {
         Op::Accept(who, flaw) => {
             let (next, verdict) = say(round, *now, who, RoundMessage::Accept(make_accept(who, flaw)), out);
@@ -449,5 +481,8 @@ fn the_generated_interleavings_settle_and_abort_often_enough_to_mean_something()
         settled += u32::from(matches!(round, Round::Settled(_)));
         aborted += u32::from(matches!(round, Round::Aborted(_)));
     }
-    assert!(settled >= 6 && aborted >= 6 && refused >= 100, "{settled} settled, {aborted} aborted, {refused} refused");
+    assert!(
+        settled >= 6 && aborted >= 6 && refused >= 100,
+        "{settled} settled, {aborted} aborted, {refused} refused"
+    );
 }

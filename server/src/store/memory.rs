@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Put, Store, StoreError, Table};
+use super::{Entry, Put, Store, StoreError, Table};
 
 type Entries = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -23,14 +23,14 @@ impl Store for MemoryStore {
         Ok(self.entries().get(&(table, key.to_vec())).cloned())
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let entries = self.entries();
         let from = entries.range((table, prefix.to_vec())..);
         let inside = from.take_while(|((t, key), _)| *t == table && key.starts_with(prefix));
         Ok(inside.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
         Ok(self.scan(table, prefix)?.pop())
     }
 

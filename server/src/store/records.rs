@@ -125,7 +125,10 @@ impl Records {
     }
 
     /// A merchant by the SHA-256 of its certificate.
-    pub fn merchant_by_certificate(&self, certificate: &Digest) -> Result<Option<MerchantRecord>, StoreError> {
+    pub fn merchant_by_certificate(
+        &self,
+        certificate: &Digest,
+    ) -> Result<Option<MerchantRecord>, StoreError> {
         match self.get::<Name>(Table::Certificate, &certificate.0)? {
             Some(name) => self.merchant(&name),
             None => Ok(None),
@@ -133,7 +136,12 @@ impl Records {
     }
 
     /// Uses up an invitation and keeps the merchant, both or neither.
-    pub fn enrol(&self, token: &Digest, used: &InvitationRecord, merchant: &MerchantRecord) -> Result<(), StoreError> {
+    pub fn enrol(
+        &self,
+        token: &Digest,
+        used: &InvitationRecord,
+        merchant: &MerchantRecord,
+    ) -> Result<(), StoreError> {
         self.0.write(&[
             put(Table::Invitation, token.0, used)?,
             put(Table::Merchant, merchant.name.as_str().as_bytes(), merchant)?,

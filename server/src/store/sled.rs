@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Put, Store, StoreError, Table};
+use super::{Entry, Put, Store, StoreError, Table};
 
 /// How long to wait for a process that is just letting go of the store.
 const LOCK_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -53,7 +53,7 @@ fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
     full
 }
 
-fn entry((key, value): (sled::IVec, sled::IVec)) -> (Vec<u8>, Vec<u8>) {
+fn entry((key, value): (sled::IVec, sled::IVec)) -> Entry {
     (key.get(1..).unwrap_or_default().to_vec(), value.to_vec())
 }
 
@@ -62,11 +62,11 @@ impl Store for SledStore {
         Ok(self.0.get(full_key(table, key)).map_err(engine)?.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         self.0.scan_prefix(full_key(table, prefix)).map(|item| item.map(entry).map_err(engine)).collect()
     }
 
-    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
         let last = self.0.scan_prefix(full_key(table, prefix)).next_back();
         last.map(|item| item.map(entry).map_err(engine)).transpose()
     }

@@ -16,7 +16,11 @@ fn put(table: Table, key: &[u8], value: &[u8]) -> Put {
 fn behaves(store: &dyn Store) {
     assert_eq!(store.get(Table::Job, b"a"), Ok(None));
     store
-        .write(&[put(Table::Job, b"ab", b"1"), put(Table::Job, b"aa", b"2"), put(Table::Version, b"ac", b"3")])
+        .write(&[
+            put(Table::Job, b"ab", b"1"),
+            put(Table::Job, b"aa", b"2"),
+            put(Table::Version, b"ac", b"3"),
+        ])
         .expect("written");
     assert_eq!(store.get(Table::Job, b"ab"), Ok(Some(b"1".to_vec())));
     let listed = store.scan(Table::Job, b"a").expect("listed");
@@ -70,7 +74,8 @@ fn a_file_is_whole_or_not_there() {
     files::write_durably(&path, b"one").expect("written");
     files::write_durably(&path, b"two").expect("written");
     assert_eq!(files::read(&path).expect("read"), b"two");
-    let names: Vec<_> = std::fs::read_dir(dir.path()).expect("listed").map(|e| e.expect("an entry").file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("listed").map(|e| e.expect("an entry").file_name()).collect();
     assert_eq!(names, [Path::new("blob").as_os_str()]);
     assert!(files::read_if_there(&dir.path().join("none")).expect("no error").is_none());
 }

@@ -70,7 +70,9 @@ impl Server {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            guildhall_server::run(&folder, RunOptions { address }, report, shutdown).await.expect("runs and stops well");
+            guildhall_server::run(&folder, RunOptions { address }, report, shutdown)
+                .await
+                .expect("runs and stops well");
         });
         match events.recv().await {
             Some(Event::Listening { address }) => Server { address, events, stop, task },
@@ -81,6 +83,12 @@ impl Server {
     pub async fn stop(self) {
         self.stop.send(()).expect("running");
         self.task.await.expect("no panic");
+    }
+
+    /// Ends it on the spot, like a kill: nothing is said, nothing is written.
+    pub async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.expect_err("aborted").is_cancelled());
     }
 
     /// The first event that `pick` likes; earlier ones are forgotten.
@@ -111,7 +119,10 @@ impl Server {
     }
 
     pub async fn settled(&mut self) -> Event {
-        self.event("a settled round", |event| matches!(event, Event::RoundSettled { .. }).then(|| event.clone())).await
+        self.event("a settled round", |event| {
+            matches!(event, Event::RoundSettled { .. }).then(|| event.clone())
+        })
+        .await
     }
 }
 
@@ -161,6 +172,13 @@ impl Federation {
     pub async fn submit(&self, spec: &JobSpec) {
         let reply = self.admin(AdminCommand::JobSubmit { spec: spec.clone() }).await;
         assert!(matches!(reply, AdminReply::JobSubmitted { .. }), "{reply:?}");
+    }
+
+    /// Crashes the server and starts it again, at another address.
+    pub async fn crash_and_start(&mut self) {
+        let placeholder = Server::placeholder(self.server.address);
+        std::mem::replace(&mut self.server, placeholder).crash().await;
+        self.server = Server::start(self.folder.clone(), None).await;
     }
 
     /// Stops the server and starts it again at the same address.

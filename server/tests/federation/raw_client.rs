@@ -9,8 +9,9 @@ use guildhall_shared::frame::{FrameHeader, HEADER_BYTES, frame};
 use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::{
-    Accept, CatchUp, ClientMessage, EnrolReply, EnrolRequest, EnrolmentMessage, Enrolled, Hello, Invitation, Offer,
-    RESULT_KIND, Ready, ResultHeader, ServerMessage, UPDATE_KIND, UpdateHeader, join_vector, split_vector,
+    Accept, CatchUp, ClientMessage, EnrolReply, EnrolRequest, Enrolled, EnrolmentMessage, Hello, Invitation,
+    Offer, RESULT_KIND, Ready, ResultHeader, ServerMessage, UPDATE_KIND, UpdateHeader, join_vector,
+    split_vector,
 };
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::ring::RingSum;
@@ -116,7 +117,8 @@ pub struct Member {
 
 /// Sends a request and returns the reply.
 pub async fn ask_to_enrol(invitation: &Invitation, request: EnrolRequest) -> Result<EnrolReply, String> {
-    let (_endpoint, connection) = connect(invitation.address, ALPN_ENROL, None, invitation.authority, None).await?;
+    let (_endpoint, connection) =
+        connect(invitation.address, ALPN_ENROL, None, invitation.authority, None).await?;
     let (mut send, mut receive) = connection.open_bi().await.map_err(|e| e.to_string())?;
     let bytes = EnrolmentMessage::from(request).to_frame().expect("encodes");
     send.write_all(&bytes).await.map_err(|e| e.to_string())?;
@@ -157,8 +159,16 @@ impl Member {
     pub async fn open(&self, address: SocketAddr) -> Session<'_> {
         let (endpoint, connection) = self.connect(address).await;
         let (send, receive) = connection.open_bi().await.expect("a stream");
-        let mut session =
-            Session { member: self, endpoint, connection, send, receive, roster: None, job: None, model: None };
+        let mut session = Session {
+            member: self,
+            endpoint,
+            connection,
+            send,
+            receive,
+            roster: None,
+            job: None,
+            model: None,
+        };
         session
             .say(Hello { federation: self.enrolled.federation, roster: None, software: name("raw-client") })
             .await;
@@ -266,8 +276,10 @@ impl Session<'_> {
 
     /// Takes the next result, recomputes the model, compares hashes; returns header and sum.
     pub async fn result(&mut self) -> (ResultHeader, Vec<i64>) {
-        let mut stream =
-            tokio::time::timeout(PATIENCE, self.connection.accept_uni()).await.expect("in time").expect("a stream");
+        let mut stream = tokio::time::timeout(PATIENCE, self.connection.accept_uni())
+            .await
+            .expect("in time")
+            .expect("a stream");
         let (header, body) = read_frame(&mut stream).await.expect("a result");
         assert_eq!(header.kind, RESULT_KIND);
         let (spec, parameters) = (self.spec(), self.parameters());

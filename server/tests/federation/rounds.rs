@@ -46,7 +46,8 @@ async fn a_job_runs_from_invitation_to_the_last_version_and_on_after_a_restart()
     }
     for _ in 0..2 {
         assert_eq!(round_of(&mut sessions).await, -6);
-        let Event::RoundSettled { merchants, bytes_up, bytes_down, privacy, .. } = federation.server.settled().await
+        let Event::RoundSettled { merchants, bytes_up, bytes_down, privacy, .. } =
+            federation.server.settled().await
         else {
             panic!("settled")
         };
@@ -76,7 +77,9 @@ async fn a_job_runs_from_invitation_to_the_last_version_and_on_after_a_restart()
         let (version, model) = session.model.as_ref().expect("a model");
         assert_eq!((finished.version, finished.model), (*version, model.hash(&job.model())));
     }
-    let AdminReply::Versions(versions) = federation.admin(AdminCommand::Versions).await else { panic!("versions") };
+    let AdminReply::Versions(versions) = federation.admin(AdminCommand::Versions).await else {
+        panic!("versions")
+    };
     let rounds: Vec<Option<u32>> = versions.iter().map(|version| version.round).collect();
     assert_eq!(rounds, [None, Some(0), Some(1), Some(2), Some(3)]);
     assert_eq!(versions[4].contributors.len(), 3);
@@ -141,7 +144,9 @@ async fn a_roll_back_reaches_everybody_and_whoever_comes_later() {
     for session in &mut sessions {
         let mut heard = [session.hear().await, session.hear().await];
         heard.sort_by_key(ServerMessage::kind);
-        let [ServerMessage::Abort(_), ServerMessage::RollBack(roll_back)] = &heard else { panic!("{heard:?}") };
+        let [ServerMessage::Abort(_), ServerMessage::RollBack(roll_back)] = &heard else {
+            panic!("{heard:?}")
+        };
         roll_back.verify(session.key()).expect("signed");
         assert_eq!((roll_back.version, roll_back.to), (3, 1));
         assert_eq!(roll_back.model, first.hash(&job.model()));
@@ -168,7 +173,8 @@ async fn enrolment_over_the_network_is_pinned_idempotent_and_one_time() {
     let invitation = federation.invite("grocery").await;
     let (identity, tls) = (IdentityKey::from_secret(&[1; 32]), KeyPair::generate().expect("a key"));
     let request = enrol_request(&invitation, &identity, &tls);
-    let EnrolReply::Granted(first) = ask_to_enrol(&invitation, request.clone()).await.expect("answered") else {
+    let EnrolReply::Granted(first) = ask_to_enrol(&invitation, request.clone()).await.expect("answered")
+    else {
         panic!("granted")
     };
     assert_eq!(ask_to_enrol(&invitation, request).await, Ok(EnrolReply::Granted(first)));
@@ -192,7 +198,70 @@ async fn enrolment_over_the_network_is_pinned_idempotent_and_one_time() {
     let ServerMessage::Welcome(welcome) = session.hear().await else { panic!("a welcome") };
     let signed = welcome.roster.expect("closed");
     signed.verify(session.key()).expect("signed");
-    assert_eq!(signed.roster.entries.iter().map(|e| &e.name).collect::<Vec<_>>(), [&name("drug-gm"), &name("grocery")]);
+    assert_eq!(
+        signed.roster.entries.iter().map(|e| &e.name).collect::<Vec<_>>(),
+        [&name("drug-gm"), &name("grocery")]
+    );
     elsewhere.server.stop().await;
+    federation.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_in_mid_round_loses_nothing_and_never_offers_a_number_twice() {
+    let mut federation = Federation::closed(2).await;
+    federation.submit(&spec(100, 2, 2, 60_000)).await;
+    let members = std::mem::take(&mut federation.members);
+    let address = federation.server.address;
+    let mut sessions = vec![members[0].open_ready(address).await, members[1].open_ready(address).await];
+    round_of(&mut sessions).await;
+    let model = sessions[0].model.clone();
+    for session in &mut sessions {
+        let offer = session.offer().await;
+        assert_eq!((offer.round.round, offer.round.attempt, offer.version), (1, 0, 1));
+    }
+    let roster = sessions[0].roster().roster.digest();
+    drop(sessions);
+    federation.crash_and_start().await;
+    let address = federation.server.address;
+    let mut sessions = vec![members[0].open_ready(address).await, members[1].open_ready(address).await];
+    for session in &mut sessions {
+        assert_eq!((&session.model, session.roster().roster.digest()), (&model, roster));
+        let offer = session.offer().await;
+        assert_eq!((offer.round.round, offer.round.attempt, offer.version), (1, 1, 1));
+        session.accept(&offer).await;
+    }
+    for session in &mut sessions {
+        assert!(matches!(session.hear().await, ServerMessage::Begin(_)));
+    }
+    federation.server.stop().await;
+}
+
+/// Ten merchants in this process with a million parameters each; prints the times, asserts only that it works.
+#[ignore = "a measurement: run it alone, with --release"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_merchants_with_a_million_parameters() {
+    let mut federation = Federation::closed(10).await;
+    let mut job = spec(1_000_000, 5, 10, 60_000);
+    job.round.accept_deadline_ms = 60_000;
+    federation.submit(&job).await;
+    let members = std::mem::take(&mut federation.members);
+    let address = federation.server.address;
+    let clients = members.into_iter().map(|member| {
+        tokio::spawn(async move {
+            let mut session = member.open_ready(address).await;
+            for _ in 0..5 {
+                session.round(1).await;
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for _ in 0..5 {
+        if let Event::RoundSettled { seconds, bytes_up, bytes_down, .. } = federation.server.settled().await {
+            println!("{seconds} s, {bytes_up} bytes up, {bytes_down} bytes down");
+        }
+    }
+    for client in clients {
+        client.await.expect("no panic");
+    }
     federation.server.stop().await;
 }

@@ -1,5 +1,5 @@
-use super::super::config::{RawSchema, schema};
 use super::super::config::Mistakes;
+use super::super::config::{RawSchema, schema};
 use super::*;
 
 fn read(text: &str, toml: &str) -> (Histories, super::super::DataReport) {
@@ -21,7 +21,10 @@ fn rows_of_the_same_hour_are_one_basket() {
     let (histories, report) = read(&text, "shopper = \"shop\"");
     let a = &histories[&ShopperKey::of_id("a")];
     assert_eq!(a.len(), 2);
-    assert_eq!(a[0], Basket { day: 3, hour: 9, lines: 3, spend_cents: 150, discount_cents: 10, with_coupon: true });
+    assert_eq!(
+        a[0],
+        Basket { day: 3, hour: 9, lines: 3, spend_cents: 150, discount_cents: 10, with_coupon: true }
+    );
     assert_eq!((report.rows_used, report.shoppers, report.baskets), (4, 2, Some(3)));
 }
 
@@ -40,7 +43,8 @@ fn bad_rows_are_dropped_once_each_and_counted() {
     );
     let (histories, report) = read(&text, "shopper = \"shop\"");
     assert_eq!((histories.len(), report.rows_read, report.rows_used, report.rows_dropped), (1, 9, 1, 8));
-    let counts = [Problem::MissingShopper, Problem::BadDay, Problem::NotAWholeNumber, Problem::MissingDropped];
+    let counts =
+        [Problem::MissingShopper, Problem::BadDay, Problem::NotAWholeNumber, Problem::MissingDropped];
     assert_eq!(counts.map(|p| report.count(p)), [1, 3, 3, 1]);
 }
 

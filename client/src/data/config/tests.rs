@@ -36,7 +36,10 @@ fn what_is_written_is_read_back() {
     let raw: RawDataConfig = toml::from_str(GOOD).expect("good");
     let text = toml::to_string(&raw).expect("writes");
     let again = DataConfig::parse(&text, Path::new("/merchant")).expect("reads");
-    assert_eq!(format!("{again:?}"), format!("{:?}", DataConfig::parse(GOOD, Path::new("/merchant")).expect("good")));
+    assert_eq!(
+        format!("{again:?}"),
+        format!("{:?}", DataConfig::parse(GOOD, Path::new("/merchant")).expect("good"))
+    );
 }
 
 #[test]
@@ -61,7 +64,11 @@ fn zero_for_missing_must_lie_within_the_bounds() {
 
 #[test]
 fn unknown_keys_and_words_are_refused() {
-    for (old, new) in [("duplicates = \"drop\"", "duplicates = \"merge\""), ("missing = \"zero\"", "missing = \"mean\""), ("shopper =", "shoper =")] {
+    for (old, new) in [
+        ("duplicates = \"drop\"", "duplicates = \"merge\""),
+        ("missing = \"zero\"", "missing = \"mean\""),
+        ("shopper =", "shoper ="),
+    ] {
         assert!(DataConfig::parse(&GOOD.replace(old, new), Path::new(".")).is_err(), "{new}");
     }
 }

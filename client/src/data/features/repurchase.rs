@@ -118,7 +118,10 @@ pub fn inputs(baskets: &[Basket], week: u32) -> Option<[f32; REPURCHASE_INPUTS]>
     history.habits(&mut values);
     let mut inputs = [0.0; REPURCHASE_INPUTS];
     assert_eq!(values.len(), inputs.len(), "as many values as the task declares");
-    inputs.iter_mut().zip(values).for_each(|(input, value)| *input = value.clamp(-INPUT_MAX, INPUT_MAX) as f32);
+    inputs
+        .iter_mut()
+        .zip(values)
+        .for_each(|(input, value)| *input = value.clamp(-INPUT_MAX, INPUT_MAX) as f32);
     Some(inputs)
 }
 
@@ -169,7 +172,9 @@ impl<'b> History<'b> {
     /// How much: 10 values.
     fn amounts(&self, out: &mut Vec<f64>) {
         let windows = [4, 13, 26];
-        out.extend(windows.iter().zip([3.0, 4.0, 5.0]).map(|(w, by)| (self.span(0, *w).len() as f64).ln_1p() / by));
+        out.extend(
+            windows.iter().zip([3.0, 4.0, 5.0]).map(|(w, by)| (self.span(0, *w).len() as f64).ln_1p() / by),
+        );
         out.extend(windows.iter().zip([5.0, 6.0, 7.0]).map(|(w, by)| spend(self.span(0, *w)).ln_1p() / by));
         let baskets = self.baskets.len() as f64;
         let lines: f64 = self.baskets.iter().map(|b| b.lines as f64).sum();

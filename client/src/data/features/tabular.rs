@@ -43,9 +43,11 @@ impl<'j> Encoder<'j> {
     pub fn new(features: &'j [FeatureSpec]) -> Self {
         let inputs = features.iter().map(FeatureSpec::width).sum();
         let slots = |feature: &FeatureSpec| match &feature.transform {
-            Transform::OneHot { vocabulary } => {
-                vocabulary.iter().enumerate().map(|(slot, value)| (value.trim().to_ascii_lowercase(), slot)).collect()
-            }
+            Transform::OneHot { vocabulary } => vocabulary
+                .iter()
+                .enumerate()
+                .map(|(slot, value)| (value.trim().to_ascii_lowercase(), slot))
+                .collect(),
             _ => BTreeMap::new(),
         };
         Encoder { features: features.iter().map(|feature| (feature, slots(feature))).collect(), inputs }
@@ -74,7 +76,9 @@ impl<'j> Encoder<'j> {
                     if slot.is_none() {
                         found(Problem::UnknownToJob, &feature.column);
                     }
-                    out.extend((0..slots.len()).map(|i| if Some(i) == slot { feature.scale as f32 } else { 0.0 }));
+                    out.extend(
+                        (0..slots.len()).map(|i| if Some(i) == slot { feature.scale as f32 } else { 0.0 }),
+                    );
                     Ok(())
                 }
                 (Transform::OneHot { .. }, Some(Field::Unknown)) => {
@@ -165,7 +169,9 @@ mod tests {
         let features = features();
         let encoder = Encoder::new(&features);
         let mut out = vec![7.0];
-        let error = encoder.encode(|_| Some(Field::Number(1.0)), &mut out, &mut |_, _| ()).expect_err("month is no number");
+        let error = encoder
+            .encode(|_| Some(Field::Number(1.0)), &mut out, &mut |_, _| ())
+            .expect_err("month is no number");
         assert_eq!((error.column.as_str(), error.expected, error.found), ("month", "a category", "a number"));
         assert!(encoder.encode(|_| None, &mut out, &mut |_, _| ()).is_err());
         assert_eq!(out, [7.0]);

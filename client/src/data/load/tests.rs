@@ -81,14 +81,16 @@ fn every_row_is_used_or_dropped_for_one_reason() {
 
 #[test]
 fn duplicates_are_dropped_where_the_merchant_says_so() {
-    let (splits, report) = load_table(&csv(MESSY), &visits_config("duplicates = \"drop\""), &visits_task()).expect("loads");
+    let (splits, report) =
+        load_table(&csv(MESSY), &visits_config("duplicates = \"drop\""), &visits_task()).expect("loads");
     assert_eq!((report.rows_used, splits.train.rows()), (4, 4));
     assert_eq!((report.count(Problem::DuplicateDropped), report.count(Problem::DuplicateKept)), (1, 0));
 }
 
 #[test]
 fn the_report_explains_in_words_and_tells_neither_values_nor_shoppers() {
-    let text = MESSY.replace("abc", "SECRETVALUE").replace("perhaps", "SECRETLABEL").replace("\nc,", "\nSECRETID,");
+    let text =
+        MESSY.replace("abc", "SECRETVALUE").replace("perhaps", "SECRETLABEL").replace("\nc,", "\nSECRETID,");
     let (_, report) = load_table(&csv(&text), &visits_config(""), &visits_task()).expect("loads");
     let words = report.to_string();
     let json = serde_json::to_string(&report).expect("serialises");
@@ -103,7 +105,10 @@ fn the_report_explains_in_words_and_tells_neither_values_nor_shoppers() {
 
 #[test]
 fn a_schema_that_fits_neither_file_nor_job_is_explained_at_once() {
-    let error = load_table(&csv("id,bought\na,1\n"), &visits_config(""), &visits_task()).err().expect("misfit").to_string();
+    let error = load_table(&csv("id,bought\na,1\n"), &visits_config(""), &visits_task())
+        .err()
+        .expect("misfit")
+        .to_string();
     for column in ["\"value\"", "\"rate\"", "\"month\""] {
         assert!(error.contains(column), "{error}");
     }
@@ -113,13 +118,20 @@ fn a_schema_that_fits_neither_file_nor_job_is_explained_at_once() {
     assert!(error.contains("[data.schema.numeric.value], found nothing"), "{error}");
 }
 
-/// Every observation of every shopper, bit by bit.
-fn observed(splits: &Splits) -> BTreeMap<(ShopperKey, u8), Vec<(Vec<u32>, u32)>> {
+/// Inputs and label of a row, bit by bit.
+type RowBits = (Vec<u32>, u32);
+
+/// Every observation of every shopper in every split.
+fn observed(splits: &Splits) -> BTreeMap<(ShopperKey, u8), Vec<RowBits>> {
     let mut all = BTreeMap::new();
     for (split, observations) in [(0, &splits.train), (1, &splits.validation), (2, &splits.test)] {
         for shopper in &observations.shoppers {
-            let rows = (shopper.start..shopper.end)
-                .map(|row| (observations.row(row).iter().map(|v| v.to_bits()).collect(), observations.labels[row].to_bits()));
+            let rows = (shopper.start..shopper.end).map(|row| {
+                (
+                    observations.row(row).iter().map(|v| v.to_bits()).collect(),
+                    observations.labels[row].to_bits(),
+                )
+            });
             all.insert((shopper.key, split), rows.collect());
         }
     }
@@ -132,14 +144,18 @@ fn removing_a_shopper_leaves_every_other_tabular_row_bit_identical() {
     for shopper in 0..40 {
         for visit in 0..=shopper % 3 {
             let month = ["Feb", "Mar", "Apr", ""][(shopper + visit) % 4];
-            lines.push((shopper, format!("s{shopper},{},{},{month},{}\n", shopper * 7 % 120, visit as f64 / 2.0, shopper % 2)));
+            lines.push((
+                shopper,
+                format!("s{shopper},{},{},{month},{}\n", shopper * 7 % 120, visit as f64 / 2.0, shopper % 2),
+            ));
         }
     }
     let text = |without: usize| -> String {
         let kept = lines.iter().filter(|(shopper, _)| *shopper != without).map(|(_, line)| line.as_str());
         std::iter::once("id,value,rate,month,bought\n").chain(kept).collect()
     };
-    let load = |without| load_table(&csv(&text(without)), &visits_config(""), &visits_task()).expect("loads").0;
+    let load =
+        |without| load_table(&csv(&text(without)), &visits_config(""), &visits_task()).expect("loads").0;
     let whole = observed(&load(usize::MAX));
     for gone in [0, 17, 39] {
         let mut expected = whole.clone();
@@ -151,7 +167,12 @@ fn removing_a_shopper_leaves_every_other_tabular_row_bit_identical() {
 }
 
 fn repurchase() -> Task {
-    Task::Repurchase(RepurchaseSpec { horizon_weeks: 2, train_weeks: vec![4, 2], validation_weeks: vec![6], test_weeks: vec![8] })
+    Task::Repurchase(RepurchaseSpec {
+        horizon_weeks: 2,
+        train_weeks: vec![4, 2],
+        validation_weeks: vec![6],
+        test_weeks: vec![8],
+    })
 }
 
 fn receipts_config() -> DataConfig {
@@ -179,11 +200,21 @@ fn removing_a_shopper_leaves_every_other_repurchase_row_bit_identical() {
     let text = |without: i64| -> String {
         let mut text = String::from(RECEIPTS);
         for i in (0..600).filter(|i| i % 23 != without) {
-            text += &format!("s{},{},{},{},{},{},{}\n", i % 23, i * 31 % 60, i % 24, i % 9, i * 13 % 5000, i % 70, i % 2);
+            text += &format!(
+                "s{},{},{},{},{},{},{}\n",
+                i % 23,
+                i * 31 % 60,
+                i % 24,
+                i % 9,
+                i * 13 % 5000,
+                i % 70,
+                i % 2
+            );
         }
         text
     };
-    let load = |without| load_table(&csv(&text(without)), &receipts_config(), &repurchase()).expect("loads").0;
+    let load =
+        |without| load_table(&csv(&text(without)), &receipts_config(), &repurchase()).expect("loads").0;
     let whole = observed(&load(-1));
     assert_eq!(whole.len(), 23 * 3);
     for gone in [0, 11, 22] {
@@ -197,60 +228,13 @@ fn removing_a_shopper_leaves_every_other_repurchase_row_bit_identical() {
 
 #[test]
 fn the_order_of_a_files_rows_says_nothing_about_baskets() {
-    let lines = ["a,1,9,1,100,5,0\n", "a,1,9,2,7,0,1\n", "a,1,10,1,50,0,0\n", "b,3,9,1,1,0,0\n", "a,9,9,1,2,0,0\n"];
+    let lines =
+        ["a,1,9,1,100,5,0\n", "a,1,9,2,7,0,1\n", "a,1,10,1,50,0,0\n", "b,3,9,1,1,0,0\n", "a,9,9,1,2,0,0\n"];
     let forward: String = std::iter::once(RECEIPTS).chain(lines).collect();
     let backward: String = std::iter::once(RECEIPTS).chain(lines.into_iter().rev()).collect();
-    let load = |text: &str| observed(&load_table(&csv(text), &receipts_config(), &repurchase()).expect("loads").0);
+    let load =
+        |text: &str| observed(&load_table(&csv(text), &receipts_config(), &repurchase()).expect("loads").0);
     assert_eq!(load(&forward), load(&backward));
-}
-
-fn simulation(text: &str) -> SimulationConfig {
-    SimulationConfig::parse(&toml::from_str(text).expect("TOML"), Path::new("nowhere")).expect("good")
-}
-
-#[test]
-fn one_file_becomes_many_merchants_and_no_row_is_lost() {
-    let mut text = String::from("shop,store,day,hour,lines,spend_cents,discount_cents,coupon_lines\n");
-    for (shop, store) in [("a", "10"), ("b", "10"), ("c", "10"), ("a", "20"), ("b", "20"), ("a", "30"), ("a", "")] {
-        text += &format!("{shop},{store},1,9,1,100,0,0\n");
-    }
-    text += "short\n";
-    let config = simulation(
-        "file = \"x.csv\"\nmerchant_column = \"store\"\nmerchant_prefix = \"store-\"\nlargest_merchants = 2\n[schema]\nshopper = \"shop\"\n",
-    );
-    let cut = cut_by_merchant(&csv(&text), &config, &repurchase()).expect("cuts");
-    let names: Vec<&str> = cut.merchants.keys().map(Name::as_str).collect();
-    assert_eq!(names, ["store-10", "store-20"]);
-    let rows: u64 = cut.merchants.values().map(|part| part.report.rows_read).sum();
-    assert_eq!((cut.file.rows_read, cut.file.rows_used, rows), (8, 5, 5));
-    let counts = [Problem::FieldCount, Problem::MissingMerchant, Problem::OtherMerchant].map(|p| cut.file.count(p));
-    assert_eq!(counts, [1, 1, 1]);
-}
-
-#[test]
-fn a_share_trains_on_some_and_tests_on_all() {
-    let mut text = String::from("shop,dept,day,hour,lines,spend_cents,discount_cents,coupon_lines\n");
-    (0..200).for_each(|i| text += &format!("{i},DRUG GM,1,9,1,100,0,0\n"));
-    let config = simulation("file = \"x.csv\"\nmerchant_column = \"dept\"\ntrain_share = 0.3\ndraw = 1\n[schema]\nshopper = \"shop\"\n");
-    let cut = cut_by_merchant(&csv(&text), &config, &repurchase()).expect("cuts");
-    let name = Name::new("drug-gm").expect("a name");
-    let MerchantRows { splits, report } = &cut.merchants[&name];
-    assert_eq!((splits.test.rows(), report.shoppers), (200, 200));
-    let known: Vec<ShopperKey> = splits.train.shoppers.iter().map(|s| s.key).collect();
-    assert!((30..90).contains(&known.len()), "{}", known.len());
-    assert!(known.iter().all(|shopper| split::is_known(*shopper, &name, 0.3, 1)));
-    assert_eq!(splits.validation.shoppers.len(), known.len());
-}
-
-#[test]
-fn merchants_that_cannot_be_told_apart_or_found_are_refused() {
-    let text = "shop,dept,day,hour,lines,spend_cents,discount_cents,coupon_lines\na,A B,1,9,1,1,0,0\na,a-b,1,9,1,1,0,0\n";
-    let config = simulation("file = \"x\"\nmerchant_column = \"dept\"\n[schema]\nshopper = \"shop\"\n");
-    let error = cut_by_merchant(&csv(text), &config, &repurchase()).err().expect("refused").to_string();
-    assert!(error.contains("two values would both be merchant a-b"), "{error}");
-    let config = simulation("file = \"x\"\nmerchant_column = \"dept\"\nmerchants = { Z = \"zebra\" }\n[schema]\nshopper = \"shop\"\n");
-    let error = cut_by_merchant(&csv(text), &config, &repurchase()).err().expect("refused").to_string();
-    assert!(error.contains("merchant zebra"), "{error}");
 }
 
 #[test]
@@ -280,7 +264,10 @@ fn test_rows_are_tested_on_and_never_trained_on() {
 
 #[test]
 fn files_that_are_not_there_or_not_known_are_refused() {
-    let config = |path: &str| DataConfig::parse(&format!("path = {path:?}\n[schema]\nlabel = \"y\"\n"), Path::new("/nowhere")).expect("good");
+    let config = |path: &str| {
+        DataConfig::parse(&format!("path = {path:?}\n[schema]\nlabel = \"y\"\n"), Path::new("/nowhere"))
+            .expect("good")
+    };
     assert!(matches!(load(&config("a.csv"), &visits_task()), Err(DataError::Unreadable { .. })));
     assert!(matches!(load(&config("a.xlsx"), &visits_task()), Err(DataError::Format { .. })));
 }

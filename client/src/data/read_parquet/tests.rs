@@ -40,7 +40,11 @@ fn file() -> Vec<u8> {
                 2 => column.typed::<DoubleType>().write_batch(&[0.5, f64::NAN], levels, None),
                 3 => column.typed::<FloatType>().write_batch(&[0.25, 1.0], levels, None),
                 4 => column.typed::<BoolType>().write_batch(&[true, false, true], None, None),
-                5 => column.typed::<ByteArrayType>().write_batch(&["Zürich".into(), vec![0xff].into()], levels, None),
+                5 => column.typed::<ByteArrayType>().write_batch(
+                    &["Zürich".into(), vec![0xff].into()],
+                    levels,
+                    None,
+                ),
                 6 => column.typed::<Int32Type>().write_batch(&[17_167, -1], levels, None),
                 7 => column.typed::<Int64Type>().write_batch(&[1_500, -1], levels, None),
                 8 => column.typed::<Int64Type>().write_batch(&[1_250, -5], levels, None),

@@ -164,7 +164,8 @@ impl Scene {
 
     fn ledger(&self) -> Result<Ledger, LedgerError> {
         let Budget { epsilon, delta } = self.config().budget;
-        Ledger::open(&Folder::at(self.dir.path()).ledger(), BudgetLimit { epsilon, delta }).map(|(ledger, _)| ledger)
+        Ledger::open(&Folder::at(self.dir.path()).ledger(), BudgetLimit { epsilon, delta })
+            .map(|(ledger, _)| ledger)
     }
 
     /// A killed task lets go of its files once its blocking threads are done.

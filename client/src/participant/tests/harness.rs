@@ -18,7 +18,8 @@ use guildhall_shared::round_parameters::RoundParameters;
 use guildhall_shared::task::{FeatureSpec, Task, Transform};
 
 use crate::participant::{
-    Input, JobPattern, Outcome, Output, Participant, Permission, Policy, Refused, Report, ReserveRefusal, Standing,
+    Input, JobPattern, Outcome, Output, Participant, Permission, Policy, Refused, Report, ReserveRefusal,
+    Standing,
 };
 
 pub fn name(text: &str) -> Name {
@@ -27,7 +28,8 @@ pub fn name(text: &str) -> Name {
 
 /// Logistic regression on two inputs: three weights.
 pub fn job() -> JobSpec {
-    let feature = |column: &str| FeatureSpec { column: column.into(), transform: Transform::Positive, scale: 1.0 };
+    let feature =
+        |column: &str| FeatureSpec { column: column.into(), transform: Transform::Positive, scale: 1.0 };
     JobSpec {
         name: name("intent"),
         purpose: "a test".into(),
@@ -328,7 +330,10 @@ impl Shell {
                 self.refunded.push(sid);
             }
             Output::Train(order) => {
-                assert!(self.is_open(&order.sid) && !self.trains.contains(&order.sid), "one training per attempt");
+                assert!(
+                    self.is_open(&order.sid) && !self.trains.contains(&order.sid),
+                    "one training per attempt"
+                );
                 self.trains.push(order.sid);
                 self.begun_ms.insert(order.sid, self.now_ms);
                 return (!self.hold_training).then_some(Input::Trained { sid: order.sid });
@@ -357,7 +362,10 @@ impl Shell {
     }
 
     fn reserve(&mut self, round: RoundId, sid: Digest) -> Input {
-        assert!(self.reserved.iter().all(|(seen, _)| *seen < round), "rounds are reserved in order, each once");
+        assert!(
+            self.reserved.iter().all(|(seen, _)| *seen < round),
+            "rounds are reserved in order, each once"
+        );
         assert!(self.reserved.iter().all(|(_, open)| !self.is_open(open)), "one live attempt");
         assert!(!self.is_stopped(), "nothing after a contradiction");
         if self.over_budget {

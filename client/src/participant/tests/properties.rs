@@ -79,7 +79,8 @@ impl World {
         let server = Server::new(job());
         let mut shell = Shell::new(&server);
         shell.hold_training = hold_training;
-        let mut world = World { server, shell, records: vec![], delivered: 0, attempt: 0, settled: 0, offer: None };
+        let mut world =
+            World { server, shell, records: vec![], delivered: 0, attempt: 0, settled: 0, offer: None };
         world.open_session();
         world
     }
@@ -130,7 +131,8 @@ impl World {
                 let _ = self.shell.hear(Receipt { sid: offer.sid(), verdict: Verdict::Added });
             }),
             Step::Settle(z) => {
-                if let Some(offer) = self.offer.take().filter(|offer| offer.version == self.server.version()) {
+                if let Some(offer) = self.offer.take().filter(|offer| offer.version == self.server.version())
+                {
                     let (header, words) = self.server.settle(&offer, &[z, -z, z / 3]);
                     self.records.push(Record::Result(header, words));
                     (self.settled, self.attempt) = (self.settled + 1, 0);

@@ -63,8 +63,7 @@ impl Problem {
             self.expand(&at, penalty, &mut system);
             let Some(step) = system.solve() else { break };
             let promised: f64 = step.iter().zip(&system.gradient).map(|(s, g)| s * g).sum::<f64>() / 2.0;
-            // Written so that NaN stops too.
-            if !(promised > TOLERANCE * (1.0 + objective)) {
+            if promised.is_nan() || promised <= TOLERANCE * (1.0 + objective) {
                 break;
             }
             let Some((next, lower)) = self.descend(&at, &step, objective, penalty) else { break };

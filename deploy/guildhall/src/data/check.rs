@@ -52,7 +52,11 @@ pub fn check(file: &Path, schema: Option<&Path>) -> Result<Checked, DataCommandE
 /// The `[data]` table of a client's configuration; its other tables are left alone.
 fn data_table(path: &Path) -> Result<RawDataConfig, DataCommandError> {
     let text = fs::read_to_string(path).map_err(DataCommandError::file(path))?;
-    let schema = |found: String| DataCommandError::Schema { path: path.to_path_buf(), expected: "a [data] table", found };
+    let schema = |found: String| DataCommandError::Schema {
+        path: path.to_path_buf(),
+        expected: "a [data] table",
+        found,
+    };
     let mut table: toml::Table = toml::from_str(&text).map_err(|e| schema(e.message().to_string()))?;
     let data = table.remove("data").ok_or_else(|| schema("none".into()))?;
     data.try_into().map_err(|e: toml::de::Error| schema(e.message().to_string()))
@@ -124,7 +128,8 @@ pub struct Description {
 
 fn describe(table: &Table) -> Description {
     let rows: Vec<usize> = (0..table.rows()).collect();
-    let columns: Vec<ColumnDescription> = (0..table.columns().len()).map(|column| describe_column(table, column)).collect();
+    let columns: Vec<ColumnDescription> =
+        (0..table.columns().len()).map(|column| describe_column(table, column)).collect();
     let flaws = |flaw: Flaw| table.flaws().iter().filter(|(found, _)| *found == flaw).count() as u64;
     Description {
         file: table.file().into(),
@@ -197,7 +202,8 @@ impl Kinds {
     fn narrow(&mut self, cell: Cell<'_>) {
         let digit = matches!(cell.text().as_deref(), Some("0" | "1"));
         self.boolean &= matches!(cell.label(), Ok(Some(_))) && !digit;
-        self.date &= matches!(cell, Cell::Day(_)) || matches!(cell, Cell::Text(text) if parse_date(text).is_some());
+        self.date &=
+            matches!(cell, Cell::Day(_)) || matches!(cell, Cell::Text(text) if parse_date(text).is_some());
         self.moment &= matches!(cell, Cell::Moment(_));
         let plain = matches!(cell, Cell::Integer(_) | Cell::Number(_) | Cell::Text(_));
         // A word that stands for a missing number is compatible with numbers.
@@ -226,25 +232,34 @@ fn suggest(file: &str, columns: &[ColumnDescription]) -> String {
         return text;
     }
     text += "# shopper = \"…\"              # the column with the shopper's id; without it each row is a shopper of its own\n";
+    let key = |column: &ColumnDescription| toml::Value::from(column.name.as_str()).to_string();
     let label = columns.iter().rfind(|column| column.kind == Kind::Boolean);
     match label {
-        Some(label) => text += &format!("label = {:?}              # the last yes/no column\n", label.name),
+        Some(label) => text += &format!("label = {}              # the last yes/no column\n", key(label)),
         None => text += "# label = \"…\"                # the column to predict: true/false, yes/no or 1/0\n",
     }
     text += "\n# Bounds and vocabularies must be public: known without looking at the rows. Those below are taken from the rows: replace them.\n";
-    for column in columns.iter().filter(|column| label.is_none_or(|label| label.name != column.name)) {
-        let key = toml::Value::from(column.name.as_str());
-        match (column.kind, column.min, column.max) {
-            (Kind::Number | Kind::WholeNumber, Some(min), Some(max)) => {
-                let (min, max) = (-round_up(-min), round_up(max));
-                text += &format!("[data.schema.numeric.{key}]\nmin = {min:?}\nmax = {max:?}\nmissing = \"drop\"\n");
-            }
-            (Kind::Boolean | Kind::Text, ..) if column.distinct.is_some() => {
-                let vocabulary = toml::Value::from(column.values.iter().cloned().collect::<Vec<_>>());
-                text += &format!("[data.schema.categorical.{key}]\nvocabulary = {vocabulary}\nmissing = \"unknown\"\n");
-            }
-            _ => text += &format!("# {key}: not an input ({:?})\n", column.kind),
+    let inputs = || columns.iter().filter(|column| label.is_none_or(|label| label.name != column.name));
+    let numeric = |column: &ColumnDescription| matches!(column.kind, Kind::Number | Kind::WholeNumber);
+    let listed = |column: &ColumnDescription| {
+        matches!(column.kind, Kind::Boolean | Kind::Text) && column.distinct.is_some()
+    };
+    text += "[data.schema.numeric]\n";
+    for column in inputs() {
+        if let (Kind::Number | Kind::WholeNumber, Some(min), Some(max)) =
+            (column.kind, column.min, column.max)
+        {
+            let (min, max) = (0.0 - round_up(-min), round_up(max).max(1.0));
+            text += &format!("{} = {{ min = {min:?}, max = {max:?}, missing = \"drop\" }}\n", key(column));
         }
+    }
+    text += "\n[data.schema.categorical]\n";
+    for column in inputs().filter(|column| listed(column)) {
+        let vocabulary = toml::Value::from(column.values.iter().cloned().collect::<Vec<_>>());
+        text += &format!("{} = {{ vocabulary = {vocabulary}, missing = \"unknown\" }}\n", key(column));
+    }
+    for column in inputs().filter(|column| !numeric(column) && !listed(column)) {
+        text += &format!("# {} cannot be an input as it stands\n", key(column));
     }
     text
 }
@@ -255,7 +270,7 @@ fn round_up(value: f64) -> f64 {
         return 0.0;
     }
     let power = 10f64.powf(value.log10().ceil());
-    if power < value { power * 10.0 } else { power }
+    (if power < value { power * 10.0 } else { power }).min(1e300)
 }
 
 impl fmt::Display for Description {
@@ -273,7 +288,11 @@ impl fmt::Display for Description {
                 lines.join(", ")
             )?;
         }
-        writeln!(f, "  {} rows are exactly equal to an earlier one (duplicates = \"keep\" or \"drop\" decides)", self.duplicates)?;
+        writeln!(
+            f,
+            "  {} rows are exactly equal to an earlier one (duplicates = \"keep\" or \"drop\" decides)",
+            self.duplicates
+        )?;
         let width = self.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
         for column in &self.columns {
             let kind = match column.kind {
@@ -286,8 +305,13 @@ impl fmt::Display for Description {
                 Kind::Text => "texts",
                 Kind::Unreadable => "unreadable",
             };
-            let distinct = column.distinct.map_or("more than 50".to_string(), |distinct| distinct.to_string());
-            write!(f, "  {:width$}  {kind:14}  {} missing, {distinct} distinct", column.name, column.missing)?;
+            let distinct =
+                column.distinct.map_or("more than 50".to_string(), |distinct| distinct.to_string());
+            write!(
+                f,
+                "  {:width$}  {kind:14}  {} missing, {distinct} distinct",
+                column.name, column.missing
+            )?;
             if let (Some(min), Some(max)) = (column.min, column.max) {
                 write!(f, ", from {min} to {max}")?;
             }

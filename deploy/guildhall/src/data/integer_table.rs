@@ -32,7 +32,8 @@ pub(super) fn encode(columns: &[IntegerColumn], zstd_level: i32) -> ParquetResul
     let fields = columns
         .iter()
         .map(|c| {
-            let field = Type::primitive_type_builder(c.name, PhysicalType::INT32).with_repetition(Repetition::REQUIRED);
+            let field = Type::primitive_type_builder(c.name, PhysicalType::INT32)
+                .with_repetition(Repetition::REQUIRED);
             field.build().map(Arc::new)
         })
         .collect::<ParquetResult<Vec<_>>>()?;

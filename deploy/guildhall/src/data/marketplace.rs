@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use guildhall_client::data::config::{RawDataConfig, RawSchema};
 use guildhall_client::data::observations::{ShopperKey, Splits};
 use guildhall_client::data::{
-    DataConfig, DataReport, SimulationConfig, Table, cut_by_merchant, load_table, rows_by_merchant, split,
+    DataConfig, SimulationConfig, Table, cut_by_merchant, load_table, rows_by_merchant, split,
 };
 use guildhall_shared::id::Name;
 use guildhall_shared::task::{RepurchaseSpec, Task};
@@ -33,10 +33,6 @@ pub enum MerchantsBy {
 pub struct MerchantData {
     /// Its name.
     pub name: Name,
-    /// Shoppers it has.
-    pub shoppers: usize,
-    /// Shoppers it knows: those drawn.
-    pub shoppers_known: usize,
     /// Train and validation of the shoppers it knows, test of all it has.
     pub splits: Splits,
 }
@@ -47,12 +43,6 @@ pub struct MerchantFile {
     pub name: Name,
     /// The file.
     pub path: PathBuf,
-    /// Shoppers it knows.
-    pub shoppers_known: usize,
-    /// Rows of theirs.
-    pub rows: usize,
-    /// The `[data]` table that reads the file from the folder it lies in.
-    pub data: RawDataConfig,
 }
 
 struct Merchant {
@@ -60,8 +50,17 @@ struct Merchant {
     config: DataConfig,
     table: usize,
     rows: Vec<usize>,
+    /// Whose each row is.
+    keys: Vec<Option<ShopperKey>>,
     splits: Splits,
-    report: DataReport,
+}
+
+impl Merchant {
+    /// The shoppers it has whom it knows after a draw.
+    fn known(&self, share: f64, draw: u64) -> BTreeSet<ShopperKey> {
+        let shoppers: BTreeSet<ShopperKey> = self.keys.iter().flatten().copied().collect();
+        shoppers.into_iter().filter(|shopper| split::is_known(*shopper, &self.name, share, draw)).collect()
+    }
 }
 
 /// Merchants and all that they have.
@@ -75,7 +74,11 @@ impl Marketplace {
     ///
     /// # Errors
     /// [`DataCommandError::Merchants`] where there are not as many.
-    pub fn embedded(by: MerchantsBy, merchants: usize, weeks: &RepurchaseSpec) -> Result<Self, DataCommandError> {
+    pub fn embedded(
+        by: MerchantsBy,
+        merchants: usize,
+        weeks: &RepurchaseSpec,
+    ) -> Result<Self, DataCommandError> {
         Self::of_extract(Table::from_parquet(embedded(), "complete_journey.parquet")?, by, merchants, weeks)
     }
 
@@ -83,29 +86,40 @@ impl Marketplace {
     ///
     /// # Errors
     /// As [`Marketplace::embedded`].
-    pub fn of_extract(table: Table, by: MerchantsBy, merchants: usize, weeks: &RepurchaseSpec) -> Result<Self, DataCommandError> {
+    pub fn of_extract(
+        table: Table,
+        by: MerchantsBy,
+        merchants: usize,
+        weeks: &RepurchaseSpec,
+    ) -> Result<Self, DataCommandError> {
         let config = simulation(by, merchants)?;
         let mut rows = rows_by_merchant(&table, &config)?;
         let mut parts = cut_by_merchant(&table, &config, &Task::Repurchase(weeks.clone()))?.merchants;
         let mut ordered: Vec<Name> = parts.keys().cloned().collect();
         if by == MerchantsBy::Department {
-            let place = |name: &Name| MERCHANT_DEPARTMENTS.iter().position(|(_, merchant)| *merchant == name.as_str());
+            let place = |name: &Name| {
+                MERCHANT_DEPARTMENTS.iter().position(|(_, merchant)| *merchant == name.as_str())
+            };
             ordered.sort_by_key(place);
         } else if ordered.len() < merchants {
-            return Err(DataCommandError::Merchants { by: "store", expected: format!("at most {}", ordered.len()), found: merchants });
+            return Err(DataCommandError::Merchants {
+                by: "store",
+                expected: format!("at most {}", ordered.len()),
+                found: merchants,
+            });
         }
         let mut all = vec![];
         for name in ordered {
             if let (Some(part), Some(rows)) = (parts.remove(&name), rows.remove(&name)) {
-                let config = config.data.clone();
-                all.push(Merchant { name, config, table: 0, rows, splits: part.splits, report: part.report });
+                let (config, keys) = (config.data.clone(), shoppers(&table, &config.data, &rows));
+                all.push(Merchant { name, config, table: 0, rows, keys, splits: part.splits });
             }
         }
         Ok(Marketplace { tables: vec![table], merchants: all })
     }
 
     /// A folder with one `.csv` or `.parquet` file per merchant, named after it. `schema.toml` in the folder says what the columns
-    /// mean (as `[data.schema]` does); without it they are called as in the extract.
+    /// mean (as `[data.schema]` does); without it they are called as in the extract. Rows that cannot be used are logged as a warning.
     ///
     /// # Errors
     /// [`DataCommandError`] where a file cannot be read or does not fit.
@@ -114,19 +128,29 @@ impl Marketplace {
         let mut marketplace = Marketplace { tables: vec![], merchants: vec![] };
         for path in files::data_files(folder)? {
             let stem = path.file_stem().map(|s| s.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-            let name = Name::new(stem).map_err(|e| DataCommandError::Schema {
+            let misnamed = |found: String| DataCommandError::Schema {
                 path: path.clone(),
                 expected: "a file named after its merchant",
-                found: e.to_string(),
-            })?;
+                found,
+            };
+            let name = Name::new(stem).map_err(|e| misnamed(e.to_string()))?;
+            if marketplace.merchants.iter().any(|merchant| merchant.name == name) {
+                return Err(misnamed("two files of one name".into()));
+            }
             let raw = RawDataConfig { path: path.clone(), schema: schema.clone(), ..default_data() };
             let config = DataConfig::new(raw, folder)?;
             let table = Table::read(&config.path, config.delimiter)?;
             let (splits, report) = load_table(&table, &config, &Task::Repurchase(weeks.clone()))?;
-            let rows = (0..table.rows()).collect();
-            marketplace.merchants.push(Merchant { name, config, table: marketplace.tables.len(), rows, splits, report });
+            if report.rows_dropped > 0 {
+                tracing::warn!("{report}");
+            }
+            let rows: Vec<usize> = (0..table.rows()).collect();
+            let keys = shoppers(&table, &config, &rows);
+            let position = marketplace.tables.len();
+            marketplace.merchants.push(Merchant { name, config, table: position, rows, keys, splits });
             marketplace.tables.push(table);
         }
+        marketplace.merchants.sort_by(|a, b| a.name.cmp(&b.name));
         let found = marketplace.merchants.len();
         if !(1..=MERCHANTS_MAX).contains(&found) {
             let expected = format!("1 to {MERCHANTS_MAX} .csv or .parquet files in {}", folder.display());
@@ -140,23 +164,10 @@ impl Marketplace {
         self.merchants.iter().map(|merchant| merchant.name.clone()).collect()
     }
 
-    /// What became of each merchant's rows.
-    pub fn reports(&self) -> impl Iterator<Item = (&Name, &DataReport)> {
-        self.merchants.iter().map(|merchant| (&merchant.name, &merchant.report))
-    }
-
-    /// Distinct shoppers that merchants know after a draw: one who is known to several is counted once.
-    pub fn distinct_shoppers_known(&self, share: f64, draw: u64) -> usize {
-        let known = self.merchants.iter().flat_map(|merchant| self.known(merchant, share, draw));
-        known.collect::<BTreeSet<ShopperKey>>().len()
-    }
-
     /// Each merchant knowing a share of its shoppers: a hash keyed by the draw decides, independently for each merchant.
     pub fn draw(&self, share: f64, draw: u64) -> Vec<MerchantData> {
         let one = |merchant: &Merchant| MerchantData {
             name: merchant.name.clone(),
-            shoppers: merchant.report.shoppers as usize,
-            shoppers_known: self.known(merchant, share, draw).len(),
             splits: merchant.splits.knowing(|shopper| split::is_known(shopper, &merchant.name, share, draw)),
         };
         self.merchants.iter().map(one).collect()
@@ -166,7 +177,12 @@ impl Marketplace {
     ///
     /// # Errors
     /// [`DataCommandError::File`].
-    pub fn write_merchants(&self, share: f64, draw: u64, folder: &Path) -> Result<Vec<MerchantFile>, DataCommandError> {
+    pub fn write_merchants(
+        &self,
+        share: f64,
+        draw: u64,
+        folder: &Path,
+    ) -> Result<Vec<MerchantFile>, DataCommandError> {
         fs::create_dir_all(folder).map_err(DataCommandError::file(folder))?;
         self.merchants.iter().map(|merchant| self.write_merchant(merchant, share, draw, folder)).collect()
     }
@@ -178,22 +194,15 @@ impl Marketplace {
         draw: u64,
         folder: &Path,
     ) -> Result<MerchantFile, DataCommandError> {
-        let known = self.known(merchant, share, draw);
+        let known = merchant.known(share, draw);
         let table = &self.tables[merchant.table];
-        let keep = |row: &usize| shopper(table, &merchant.config, *row).is_some_and(|shopper| known.contains(&shopper));
-        let rows: Vec<usize> = merchant.rows.iter().copied().filter(keep).collect();
+        let rows = merchant.rows.iter().zip(&merchant.keys);
+        let keep = rows.filter(|(_, key)| key.is_some_and(|key| known.contains(&key)));
+        let rows: Vec<usize> = keep.map(|(row, _)| *row).collect();
         let path = folder.join(format!("{}.parquet", merchant.name));
         let bytes = files::encode_rows(table, &merchant.config.schema, &rows)?;
         fs::write(&path, bytes).map_err(DataCommandError::file(&path))?;
-        let data = client_data(format!("{}.parquet", merchant.name));
-        Ok(MerchantFile { name: merchant.name.clone(), path, shoppers_known: known.len(), rows: rows.len(), data })
-    }
-
-    fn known(&self, merchant: &Merchant, share: f64, draw: u64) -> BTreeSet<ShopperKey> {
-        let table = &self.tables[merchant.table];
-        let shoppers = merchant.rows.iter().filter_map(|row| shopper(table, &merchant.config, *row));
-        let all: BTreeSet<ShopperKey> = shoppers.collect();
-        all.into_iter().filter(|shopper| split::is_known(*shopper, &merchant.name, share, draw)).collect()
+        Ok(MerchantFile { name: merchant.name.clone(), path })
     }
 }
 
@@ -203,13 +212,31 @@ pub fn client_data(path: impl Into<PathBuf>) -> RawDataConfig {
 }
 
 fn default_data() -> RawDataConfig {
-    let schema = RawSchema { shopper: Some("household".into()), time: Some("day".into()), ..RawSchema::default() };
-    RawDataConfig { path: PathBuf::new(), delimiter: None, duplicates: Default::default(), test_rows: None, schema }
+    let schema =
+        RawSchema { shopper: Some("household".into()), time: Some("day".into()), ..RawSchema::default() };
+    RawDataConfig {
+        path: PathBuf::new(),
+        delimiter: None,
+        duplicates: Default::default(),
+        test_rows: None,
+        schema,
+    }
 }
 
-fn shopper(table: &Table, config: &DataConfig, row: usize) -> Option<ShopperKey> {
-    let column = table.position(config.schema.shopper.as_deref()?)?;
-    table.cell(column, row).text().map(|id| ShopperKey::of_id(&id))
+/// Whose each row is. Rows of one shopper mostly follow each other, so an id is hashed once.
+fn shoppers(table: &Table, config: &DataConfig, rows: &[usize]) -> Vec<Option<ShopperKey>> {
+    let Some(column) = config.schema.shopper.as_deref().and_then(|name| table.position(name)) else {
+        return vec![None; rows.len()];
+    };
+    let mut last = None;
+    let key = |row: &usize| {
+        let cell = table.cell(column, *row);
+        match last {
+            Some((known, key)) if known == cell => key,
+            _ => last.insert((cell, cell.text().map(|id| ShopperKey::of_id(&id)))).1,
+        }
+    };
+    rows.iter().map(key).collect()
 }
 
 /// The same table that a sample job would have.
@@ -231,7 +258,10 @@ fn simulation(by: MerchantsBy, merchants: usize) -> Result<SimulationConfig, Dat
         MerchantsBy::Store => {
             table.insert("merchant_column".into(), "store".into());
             table.insert("merchant_prefix".into(), "store-".into());
-            table.insert("largest_merchants".into(), toml::Value::Integer(i64::try_from(merchants).unwrap_or(i64::MAX)));
+            table.insert(
+                "largest_merchants".into(),
+                toml::Value::Integer(i64::try_from(merchants).unwrap_or(i64::MAX)),
+            );
         }
     }
     let schema = toml::Table::try_from(default_data().schema).unwrap_or_default();

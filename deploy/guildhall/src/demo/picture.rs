@@ -28,7 +28,8 @@ impl Picture<'_> {
     pub fn to_svg(&self) -> String {
         let rounds = self.auc.len().saturating_sub(1).max(1);
         let known = self.auc.iter().copied().chain([self.local_only, self.pooled]).flatten();
-        let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low < high { (low - 0.01, high + 0.01) } else { (0.0, 1.0) };
         let epsilon_high = self.epsilon.iter().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
         let x = |round: usize| LEFT + (RIGHT - LEFT) * round as f64 / rounds as f64;
@@ -43,9 +44,23 @@ impl Picture<'_> {
         for step in 0..=4 {
             let share = f64::from(step) / 4.0;
             let level = BOTTOM - (BOTTOM - TOP) * share;
-            label(&mut svg, LEFT - 6.0, level + 4.0, "end", "#1f5fa8", &format!("{:.3}", low + (high - low) * share));
+            label(
+                &mut svg,
+                LEFT - 6.0,
+                level + 4.0,
+                "end",
+                "#1f5fa8",
+                &format!("{:.3}", low + (high - low) * share),
+            );
             if !self.epsilon.is_empty() {
-                label(&mut svg, RIGHT + 6.0, level + 4.0, "start", "#b3541e", &format!("{:.2}", epsilon_high * share));
+                label(
+                    &mut svg,
+                    RIGHT + 6.0,
+                    level + 4.0,
+                    "start",
+                    "#b3541e",
+                    &format!("{:.2}", epsilon_high * share),
+                );
             }
             let round = (rounds as f64 * share).round() as usize;
             label(&mut svg, x(round), BOTTOM + 18.0, "middle", "#444", &round.to_string());
@@ -57,7 +72,10 @@ impl Picture<'_> {
         for (name, level) in [("local only, without privacy", self.local_only), ("pooled", self.pooled)] {
             let Some(level) = level else { continue };
             let at = y(level);
-            let _ = writeln!(svg, "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"#888\" stroke-dasharray=\"5 4\"/>");
+            let _ = writeln!(
+                svg,
+                "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"#888\" stroke-dasharray=\"5 4\"/>"
+            );
             label(&mut svg, RIGHT - 6.0, at - 4.0, "end", "#444", name);
         }
         let auc: Vec<(f64, f64)> =
@@ -74,7 +92,10 @@ impl Picture<'_> {
 
 fn label(svg: &mut String, x: f64, y: f64, anchor: &str, colour: &str, text: &str) {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{text}</text>");
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{text}</text>"
+    );
 }
 
 fn line(svg: &mut String, points: &[(f64, f64)], colour: &str) {

@@ -24,8 +24,9 @@ pub fn post(address: SocketAddr, path: &str, body: &Value) -> Result<Value, Comm
     stream.write_all(request.as_bytes()).context(&what)?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context(&what)?;
-    let (head, body) =
-        answer.split_once("\r\n\r\n").ok_or_else(|| CommandError::message(format!("{what}: not an HTTP answer")))?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| CommandError::message(format!("{what}: not an HTTP answer")))?;
     let status = head.lines().next().unwrap_or_default();
     if !status.contains(" 200 ") {
         return Err(CommandError::message(format!("{what}: expected 200, found {status:?}: {body}")));

@@ -106,7 +106,8 @@ pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 /// Figure by figure mean over the draws.
 pub fn mean_table(tables: &[AucTable]) -> Option<AucTable> {
     let all = |pick: fn(&AucTable) -> &AucSummary| mean_summary(&tables.iter().map(pick).collect::<Vec<_>>());
-    let private: Option<Vec<&AucSummary>> = tables.iter().map(|table| table.federated_private.as_ref()).collect();
+    let private: Option<Vec<&AucSummary>> =
+        tables.iter().map(|table| table.federated_private.as_ref()).collect();
     Some(AucTable {
         local_only: all(|t| &t.local_only)?,
         federated_plain: all(|t| &t.federated_plain)?,
@@ -152,10 +153,22 @@ impl DemoReport {
         text += &self.privacy_text();
         text += &format!(
             "{} rounds of {} parameters: {:.3} s a round (median), {:.3} s at most; {:.1} s in all.\n",
-            self.rounds, self.parameters, self.round_seconds.median, self.round_seconds.max, self.wall_seconds
+            self.rounds,
+            self.parameters,
+            self.round_seconds.median,
+            self.round_seconds.max,
+            self.wall_seconds
         );
-        text += &format!("Model {} at the server and at all {} clients.\n", &self.model_hash[..16.min(self.model_hash.len())], self.merchants);
-        text + &format!("Data: {} (SHA-256 {}…).\n", self.data.source, &self.data.sha256[..16.min(self.data.sha256.len())])
+        text += &format!(
+            "Model {} at the server and at all {} clients.\n",
+            &self.model_hash[..16.min(self.model_hash.len())],
+            self.merchants
+        );
+        text + &format!(
+            "Data: {} (SHA-256 {}…).\n",
+            self.data.source,
+            &self.data.sha256[..16.min(self.data.sha256.len())]
+        )
     }
 
     fn auc_table(&self) -> String {
@@ -170,7 +183,12 @@ impl DemoReport {
         let mut rows = vec![vec!["test AUC".to_string()]];
         rows[0].extend(columns.iter().map(|(name, _)| (*name).to_string()));
         let mut row = |name: &str, pick: &dyn Fn(&AucSummary) -> Option<f64>| {
-            rows.push([name.to_string()].into_iter().chain(columns.iter().map(|(_, auc)| figure(pick(auc)))).collect());
+            rows.push(
+                [name.to_string()]
+                    .into_iter()
+                    .chain(columns.iter().map(|(_, auc)| figure(pick(auc))))
+                    .collect(),
+            );
         };
         if self.merchants <= MERCHANTS_SHOWN_MAX {
             for name in auc.local_only.per_merchant.keys() {
@@ -189,7 +207,11 @@ impl DemoReport {
             let high = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             if known.is_empty() { "-".into() } else { format!("{low:.4} to {high:.4}") }
         };
-        let released = if self.epsilon.is_some() { range(|d| d.federated_private) } else { range(|d| d.federated_plain) };
+        let released = if self.epsilon.is_some() {
+            range(|d| d.federated_private)
+        } else {
+            range(|d| d.federated_plain)
+        };
         format!("Macro AUC over the draws: local only {}, federated {released}.\n", range(|d| d.local_only))
     }
 

@@ -58,7 +58,8 @@ impl Hub {
         command: AdminCommand,
         reply: oneshot::Sender<AdminReply>,
     ) -> Result<(), ServerError> {
-        let live = Live { address: Some(self.address), connected: self.by_merchant.keys().cloned().collect() };
+        let live =
+            Live { address: Some(self.address), connected: self.by_merchant.keys().cloned().collect() };
         let answer = match apply::apply(&self.federation, command, &live) {
             Ok(answer) => answer,
             Err(error) => {
@@ -138,10 +139,13 @@ impl Hub {
 
     fn rolled_back(&mut self, version: u32) -> Result<(), ServerError> {
         let federation = Arc::clone(&self.federation);
-        let (Some(number), Some(job)) = (self.job, self.coordinator.as_ref().and_then(Coordinator::job)) else {
+        let (Some(number), Some(job)) = (self.job, self.coordinator.as_ref().and_then(Coordinator::job))
+        else {
             return Ok(());
         };
-        let Some(Change::RollBack(roll_back)) = federation.records.version(number, version)?.map(|r| r.change) else {
+        let Some(Change::RollBack(roll_back)) =
+            federation.records.version(number, version)?.map(|r| r.change)
+        else {
             return Ok(());
         };
         let registry = Registry::new(&federation, number, job.spec(), job.parameters());

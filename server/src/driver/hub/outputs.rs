@@ -94,7 +94,8 @@ impl Hub {
 
     /// Keeps the newest model, so that the next start is quick. The history alone would do.
     pub(super) fn cache_model(&mut self) -> Result<(), ServerError> {
-        let (Some(number), Some(job)) = (self.job, self.coordinator.as_ref().and_then(Coordinator::job)) else {
+        let (Some(number), Some(job)) = (self.job, self.coordinator.as_ref().and_then(Coordinator::job))
+        else {
             return Ok(());
         };
         if job.version() == self.cached_version {

@@ -60,7 +60,8 @@ impl Hub {
             return self.dismiss(number, format!("expected the roster {expected}, found {pinned}"));
         }
         let merchant = &session.merchant;
-        session.index = roster.as_ref().and_then(|signed| signed.roster.find(|entry| entry.name == *merchant));
+        session.index =
+            roster.as_ref().and_then(|signed| signed.roster.find(|entry| entry.name == *merchant));
         let index = session.index;
         let welcome = Welcome { federation: self.federation.id, roster };
         self.queue(number, Outgoing::Control(Box::new(welcome.into())));
@@ -83,7 +84,10 @@ impl Hub {
     pub(super) fn message(&mut self, number: u64, message: ClientMessage) -> Result<(), ServerError> {
         let Some(session) = self.sessions.get(&number) else { return Ok(()) };
         let Some(from) = session.index else {
-            return self.refuse(number, format!("expected nothing while the roster is open, found {}", message.name()));
+            return self.refuse(
+                number,
+                format!("expected nothing while the roster is open, found {}", message.name()),
+            );
         };
         let round = |message| Input::Message { from, message };
         let input = match message {

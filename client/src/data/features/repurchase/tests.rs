@@ -83,14 +83,18 @@ fn a_small_history_by_hand() {
     close(input(&x, "deviation of the gap (log)"), 1.5f64.ln() / 14f64.ln());
     close(input(&x, "overdue: weeks since the last basket by mean gap"), 1.0 / 2.5 / 5.0);
     close(input(&x, "trend of active weeks, last 4 against the 4 before"), (1.0 - 2.0) / 4.0);
-    close(input(&x, "trend of spend (log), last 4 weeks against the 4 before"), (7f64.ln() - 35f64.ln()) / 4.0);
+    close(
+        input(&x, "trend of spend (log), last 4 weeks against the 4 before"),
+        (7f64.ln() - 35f64.ln()) / 4.0,
+    );
     close(input(&x, "share of weekend baskets"), 2.0 / 4.0);
     close(input(&x, "share of evening baskets"), 2.0 / 4.0);
     // Monday, Wednesday once, Sunday twice.
     close(input(&x, "concentration on weekdays"), (1.0 + 1.0 + 4.0) / 16.0);
     close(input(&x, "active weeks ever (log)"), 4f64.ln() / 4.0);
     close(input(&x, "one basket only"), 0.0);
-    let faded = |half_life: f64| [6.0, 4.0, 1.0].map(|ago: f64| (-ago / half_life).exp2()).iter().sum::<f64>();
+    let faded =
+        |half_life: f64| [6.0, 4.0, 1.0].map(|ago: f64| (-ago / half_life).exp2()).iter().sum::<f64>();
     close(input(&x, "recent activity, half-life 2 weeks"), faded(2.0) / 3.4);
     close(input(&x, "recent activity, half-life 8 weeks"), faded(8.0) / 12.0);
     close(input(&x, "further baskets this week"), 0.0);
@@ -118,7 +122,14 @@ fn further_baskets_in_one_week_are_capped() {
 
 #[test]
 fn whatever_the_history_every_input_is_finite_and_clipped() {
-    let huge = Basket { day: 0, hour: 23, lines: i64::MAX, spend_cents: i64::MAX, discount_cents: i64::MAX, with_coupon: true };
+    let huge = Basket {
+        day: 0,
+        hour: 23,
+        lines: i64::MAX,
+        spend_cents: i64::MAX,
+        discount_cents: i64::MAX,
+        with_coupon: true,
+    };
     let refund = Basket { spend_cents: i64::MIN, discount_cents: 0, lines: 0, ..huge };
     for history in [vec![huge], vec![refund], vec![huge, refund, Basket { day: DAY_MAX, ..huge }]] {
         for week in [1, 2, 60, 9_999] {
@@ -132,5 +143,8 @@ fn whatever_the_history_every_input_is_finite_and_clipped() {
 fn parts_of_one_basket_add_up() {
     let mut whole = basket(3, 12, 100);
     whole.merge(&Basket { with_coupon: true, hour: 11, ..basket(3, 12, 250) });
-    assert_eq!(whole, Basket { day: 3, hour: 11, lines: 6, spend_cents: 350, discount_cents: 200, with_coupon: true });
+    assert_eq!(
+        whole,
+        Basket { day: 3, hour: 11, lines: 6, spend_cents: 350, discount_cents: 200, with_coupon: true }
+    );
 }

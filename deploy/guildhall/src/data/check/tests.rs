@@ -29,7 +29,8 @@ fn columns_are_described() {
     assert_eq!((description.rows_read, description.wrong_field_count, description.duplicates), (5, 1, 1));
     assert_eq!(description.first_bad_lines, [6]);
     let kinds: Vec<Kind> = description.columns.iter().map(|column| column.kind).collect();
-    let expected = [Kind::Text, Kind::WholeNumber, Kind::Number, Kind::Text, Kind::Date, Kind::Boolean, Kind::Empty];
+    let expected =
+        [Kind::Text, Kind::WholeNumber, Kind::Number, Kind::Text, Kind::Date, Kind::Boolean, Kind::Empty];
     assert_eq!(kinds, expected);
     let [_, value, ratio, month, ..] = &description.columns[..] else { panic!("seven columns") };
     assert_eq!((value.min, value.max, value.distinct), (Some(-3.0), Some(700.0), Some(3)));
@@ -67,14 +68,21 @@ fn receipts_get_a_schema_of_their_own() {
 
 #[test]
 fn a_bound_is_the_next_power_of_ten() {
-    assert_eq!([0.0, -4.0, 0.2, 1.0, 7.0, 705.0, 1000.0].map(round_up), [0.0, 0.0, 1.0, 1.0, 10.0, 1000.0, 1000.0]);
+    assert_eq!(
+        [0.0, -4.0, 0.2, 1.0, 7.0, 705.0, 1000.0].map(round_up),
+        [0.0, 0.0, 1.0, 1.0, 10.0, 1000.0, 1000.0]
+    );
 }
 
 #[test]
 fn a_configuration_without_data_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(&folder, "visits.csv", VISITS);
-    for (text, expected) in [("x = 1\n", "a [data] table"), ("[data\n", "a [data] table"), ("[data]\npath = 3\n", "a [data] table")] {
+    for (text, expected) in [
+        ("x = 1\n", "a [data] table"),
+        ("[data\n", "a [data] table"),
+        ("[data]\npath = 3\n", "a [data] table"),
+    ] {
         let error = check(&path, Some(&file(&folder, "client.toml", text))).expect_err("refused").to_string();
         assert!(error.contains(expected), "{error}");
     }

@@ -37,7 +37,9 @@ fn lines_are_summed_by_basket_and_department() {
 
 #[test]
 fn a_source_that_is_not_the_expected_one_is_refused() {
-    let line = |week: i64, time: i64, store: i64, sales: &str| format!("7,{store},99,1,1,{sales},0,0,0,{week},{time}\n");
+    let line = |week: i64, time: i64, store: i64, sales: &str| {
+        format!("7,{store},99,1,1,{sales},0,0,0,{week},{time}\n")
+    };
     let good = line(2, MONDAY, 300, "1.0");
     assert!(summed(&good).is_ok());
     for (bad, expected) in [
@@ -82,7 +84,8 @@ fn the_embedded_extract_is_rebuilt_bit_by_bit_from_its_rows() {
     let mut layouts = columns(&BTreeMap::new()).expect("no rows");
     for column in &mut layouts {
         let position = table.position(column.name).expect(column.name);
-        let value = |row| table.cell(position, row).whole().ok().flatten().and_then(|v| i32::try_from(v).ok());
+        let value =
+            |row| table.cell(position, row).whole().ok().flatten().and_then(|v| i32::try_from(v).ok());
         column.values = (0..table.rows()).map(|row| value(row).expect("a small whole number")).collect();
     }
     assert_eq!(table.rows(), 391_326);

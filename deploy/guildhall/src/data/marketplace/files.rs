@@ -46,7 +46,11 @@ pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>, DataCommandError
 
 /// Some rows of a table under the extract's column names: ids as texts, days counted from the first day, the rest as whole numbers.
 /// A value that is missing or unfit stays missing, so that the merchant's own report counts it again.
-pub(super) fn encode_rows(table: &Table, schema: &Schema, rows: &[usize]) -> Result<Vec<u8>, DataCommandError> {
+pub(super) fn encode_rows(
+    table: &Table,
+    schema: &Schema,
+    rows: &[usize],
+) -> Result<Vec<u8>, DataCommandError> {
     let basket = schema.basket.id.as_deref().or(table.position("basket").map(|_| "basket"));
     let texts = [("household", schema.shopper.as_deref()), ("basket", basket)];
     let numbers = [
@@ -60,7 +64,9 @@ pub(super) fn encode_rows(table: &Table, schema: &Schema, rows: &[usize]) -> Res
     let mut columns = vec![];
     for (name, source) in texts {
         if let Some(position) = source.and_then(|source| table.position(source)) {
-            let text = |row: &usize| table.cell(position, *row).text().map(|text| ByteArray::from(text.as_bytes().to_vec()));
+            let text = |row: &usize| {
+                table.cell(position, *row).text().map(|text| ByteArray::from(text.as_bytes().to_vec()))
+            };
             columns.push((name, Column::Texts(rows.iter().map(text).collect())));
         }
     }
@@ -92,7 +98,8 @@ fn encode(columns: &[(&str, Column)]) -> ParquetResult<Vec<u8>> {
     };
     let fields = columns.iter().map(field).collect::<ParquetResult<Vec<_>>>()?;
     let schema = Arc::new(Type::group_type_builder("baskets").with_fields(fields).build()?);
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let mut bytes = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;

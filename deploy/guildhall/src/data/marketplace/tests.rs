@@ -21,8 +21,8 @@ fn departments() -> &'static Marketplace {
 
 #[test]
 fn nine_departments_with_all_their_households() {
-    let merchants = departments().draw(1.0, 0);
-    let sizes: Vec<(&str, usize, usize)> = merchants.iter().map(|m| (m.name.as_str(), m.shoppers, m.shoppers_known)).collect();
+    let sizes: Vec<(&str, usize)> =
+        departments().merchants.iter().map(|m| (m.name.as_str(), m.known(1.0, 0).len())).collect();
     let expected = [
         ("grocery", 2458),
         ("drug-gm", 2404),
@@ -34,17 +34,18 @@ fn nine_departments_with_all_their_households() {
         ("nutrition", 1420),
         ("cosmetics", 978),
     ];
-    assert_eq!(sizes, expected.map(|(name, households)| (name, households, households)));
-    assert!(departments().reports().all(|(_, report)| report.findings.is_empty() && report.notes.is_empty()));
+    assert_eq!(sizes, expected);
 }
 
 #[test]
 fn a_draw_knows_a_tenth_and_is_tested_on_all() {
-    let (all, tenth, other) = (departments().draw(1.0, 0), departments().draw(0.1, 0), departments().draw(0.1, 1));
-    let known: usize = tenth.iter().map(|m| m.shoppers_known).sum();
+    let (all, tenth, other) =
+        (departments().draw(1.0, 0), departments().draw(0.1, 0), departments().draw(0.1, 1));
+    let known: Vec<ShopperKey> = departments().merchants.iter().flat_map(|m| m.known(0.1, 0)).collect();
     // 18,085 coins of a tenth: 1,808.5 ± 40; the draw is fixed.
-    assert!((1_650..=1_970).contains(&known), "{known}");
-    assert!(departments().distinct_shoppers_known(0.1, 0) < known, "households overlap");
+    assert!((1_650..=1_970).contains(&known.len()), "{}", known.len());
+    let distinct: BTreeSet<&ShopperKey> = known.iter().collect();
+    assert!(distinct.len() < known.len(), "households overlap");
     for ((all, tenth), other) in all.iter().zip(&tenth).zip(&other) {
         assert!(same(&all.splits.test, &tenth.splits.test));
         assert!(!same(&tenth.splits.train, &other.splits.train));
@@ -52,12 +53,12 @@ fn a_draw_knows_a_tenth_and_is_tested_on_all() {
         for split in [&tenth.splits.train, &tenth.splits.validation] {
             assert!(split.shoppers.iter().all(|s| split::is_known(s.key, name, 0.1, 0)));
         }
-        assert!(tenth.splits.train.shoppers.len() <= tenth.shoppers_known);
     }
 }
 
 fn same(a: &Observations, b: &Observations) -> bool {
-    let bits = |o: &Observations| o.features.iter().chain(&o.labels).map(|v| v.to_bits()).collect::<Vec<u32>>();
+    let bits =
+        |o: &Observations| o.features.iter().chain(&o.labels).map(|v| v.to_bits()).collect::<Vec<u32>>();
     a.shoppers == b.shoppers && bits(a) == bits(b)
 }
 
@@ -67,29 +68,47 @@ fn a_merchants_file_holds_the_drawn_shoppers_and_trains_the_same() {
     let files = departments().write_merchants(0.1, 2, folder.path()).expect("writes");
     let drawn = departments().draw(0.1, 2);
     assert_eq!(files.len(), 9);
-    for (file, merchant) in files.iter().zip(&drawn) {
-        assert_eq!((&file.name, file.shoppers_known), (&merchant.name, merchant.shoppers_known));
-        let config = DataConfig::new(file.data.clone(), folder.path()).expect("good");
-        let (splits, report) = load(&config, &Task::Repurchase(weeks())).expect("loads");
-        assert_eq!((report.shoppers as usize, report.rows_used as usize), (merchant.shoppers_known, file.rows));
-        assert!(same(&splits.train, &merchant.splits.train), "{}", file.name);
-        assert!(same(&splits.validation, &merchant.splits.validation), "{}", file.name);
+    for ((file, drawn), merchant) in files.iter().zip(&drawn).zip(&departments().merchants) {
+        let (splits, report) = read(file, folder.path());
+        let known = merchant.known(0.1, 2);
+        assert_eq!((&file.name, report.shoppers as usize), (&merchant.name, known.len()));
+        assert!(report.findings.is_empty());
+        let rows = merchant.keys.iter().flatten().filter(|key| known.contains(key)).count();
+        assert_eq!(report.rows_used as usize, rows);
+        assert!(same(&splits.train, &drawn.splits.train), "{}", file.name);
+        assert!(same(&splits.validation, &drawn.splits.validation), "{}", file.name);
     }
+}
+
+/// A merchant's file as its client reads it.
+fn read(file: &MerchantFile, folder: &Path) -> (Splits, guildhall_client::data::DataReport) {
+    let name = file.path.file_name().expect("a name");
+    let config = DataConfig::new(client_data(name), folder).expect("good");
+    load(&config, &Task::Repurchase(weeks())).expect("loads")
 }
 
 #[test]
 fn stores_see_whole_baskets() {
+    let folder = tempfile::tempdir().expect("a folder");
     let stores = Marketplace::embedded(MerchantsBy::Store, 3, &weeks()).expect("loads");
-    assert_eq!(stores.merchants.len(), 3);
-    for (name, report) in stores.reports() {
-        assert!(name.as_str().starts_with("store-"));
+    let files = stores.write_merchants(1.0, 0, folder.path()).expect("writes");
+    assert_eq!(files.len(), 3);
+    for (file, drawn) in files.iter().zip(stores.draw(1.0, 0)) {
+        assert!(file.name.as_str().starts_with("store-"));
+        let (splits, report) = read(file, folder.path());
         assert!(report.baskets.expect("baskets") < report.rows_used, "departments are merged");
+        assert!(same(&splits.train, &drawn.splits.train) && same(&splits.test, &drawn.splits.test));
     }
 }
 
 #[test]
 fn as_many_merchants_as_there_are_and_no_more() {
-    for (by, merchants) in [(MerchantsBy::Department, 0), (MerchantsBy::Department, 10), (MerchantsBy::Store, 0), (MerchantsBy::Store, 500)] {
+    for (by, merchants) in [
+        (MerchantsBy::Department, 0),
+        (MerchantsBy::Department, 10),
+        (MerchantsBy::Store, 0),
+        (MerchantsBy::Store, 500),
+    ] {
         assert!(Marketplace::embedded(by, merchants, &weeks()).is_err(), "{by:?} {merchants}");
     }
 }
@@ -102,7 +121,8 @@ fn a_folder_of_ones_own_files() {
     let mut text = String::from("card,date,hour,lines,spend_cents,discount_cents,coupon_lines\n");
     for card in 0..50 {
         for month in 1..=12 {
-            text += &format!("c{card},2017-{month:02}-{:02},{},3,{},0,0\n", 1 + card % 28, card % 24, 100 * card);
+            text +=
+                &format!("c{card},2017-{month:02}-{:02},{},3,{},0,0\n", 1 + card % 28, card % 24, 100 * card);
         }
     }
     text += "c1,yesterday,9,1,1,0,0\n";
@@ -111,15 +131,16 @@ fn a_folder_of_ones_own_files() {
     write("schema.toml", "shopper = \"card\"\ntime = \"date\"\nfirst_day = \"2017-01-01\"\n");
     let marketplace = Marketplace::from_folder(folder.path(), &weeks()).expect("loads");
     let names: Vec<String> = marketplace.names().iter().map(Name::to_string).collect();
-    assert_eq!(names, ["south", "north"]);
-    let merchants = marketplace.draw(0.5, 0);
-    assert_eq!(merchants[0].shoppers, 50);
-    assert!((10..40).contains(&merchants[0].shoppers_known));
+    assert_eq!(names, ["north", "south"]);
+    let [all, known] = [1.0, 0.5].map(|share| marketplace.merchants[0].known(share, 0).len());
+    assert!(all == 50 && (10..40).contains(&known), "{known} of {all}");
     // What a merchant's process is given: the known shoppers, days counted, the bad row still to be counted by its own report.
     let out = tempfile::tempdir().expect("a folder");
     let files = marketplace.write_merchants(1.0, 0, out.path()).expect("writes");
-    let config = DataConfig::new(files[1].data.clone(), out.path()).expect("good");
-    let (splits, report) = load(&config, &Task::Repurchase(weeks())).expect("loads");
+    let (splits, report) = read(&files[0], out.path());
     assert_eq!((report.rows_read, report.rows_dropped, report.shoppers), (601, 1, 50));
-    assert!(same(&splits.train, &marketplace.draw(1.0, 0)[1].splits.train));
+    assert!(same(&splits.train, &marketplace.draw(1.0, 0)[0].splits.train));
+    // Two files of one merchant cannot be told apart.
+    write("NORTH.csv", &text);
+    assert!(Marketplace::from_folder(folder.path(), &weeks()).is_err());
 }
