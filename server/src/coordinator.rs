@@ -185,7 +185,7 @@ pub enum CoordinatorError {
 /// A merchant with a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Member {
-    /// The last version it said it derived.
+    /// The last version it said it derived; `None` before it said so, and after it was waited for in vain.
     derived: Option<u32>,
     /// Whether it was told that the job is finished.
     told_finished: bool,

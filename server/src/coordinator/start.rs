@@ -43,8 +43,17 @@ impl Coordinator {
             self.waiting_until = Some(start_at);
             return;
         }
-        // Whoever is late with the newest version joins the next attempt, unless there is no quorum without it.
-        let offered = if ready.len() >= quorum { ready } else { able };
+        // Whoever is late with the newest version joins the next attempt, unless there is no quorum without it. It was
+        // waited for once: a dead merchant must not slow every round until its session times out, so it is waited for
+        // again only once it says that it is ready.
+        let offered = if ready.len() >= quorum {
+            for member in self.members.values_mut().filter(|member| member.derived != Some(version)) {
+                member.derived = None;
+            }
+            ready
+        } else {
+            able
+        };
         self.open_attempt(now, offered, out);
     }
 

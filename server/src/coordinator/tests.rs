@@ -385,3 +385,25 @@ fn whoever_is_late_with_the_newest_version_is_left_out_unless_it_is_needed() {
         assert_eq!(bench.offers().into_keys().collect::<Vec<_>>(), expected);
     }
 }
+
+#[test]
+fn a_silent_merchant_is_waited_for_once_until_it_is_ready_again() {
+    let mut bench = Bench::new(3, 5, 2);
+    bench.join_ready([0, 1, 2]);
+    bench.settle(&[0, 1, 2]);
+    bench.ready(0);
+    bench.ready(1);
+    bench.wake();
+    let waited_until = bench.now;
+    assert_eq!(waited_until, ACCEPT_MS);
+    bench.settle(&[0, 1]);
+    bench.ready(0);
+    bench.ready(1);
+    assert!(bench.out.iter().any(|o| matches!(o, Output::Send { message: ServerMessage::Offer(_), .. })));
+    bench.settle(&[0, 1]);
+    assert_eq!(bench.now, waited_until, "nobody waited for merchant 2 a second time");
+    bench.ready(2);
+    bench.ready(0);
+    bench.ready(1);
+    assert!(bench.offers().keys().eq(&[0, 1, 2]), "ready again, it takes part again");
+}
