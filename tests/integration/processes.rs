@@ -108,3 +108,30 @@ fn a_roll_back_is_followed_by_every_client() {
     let model = federation.wait_client("b", PATIENCE, |e| e["event"] == "new_model" && e["version"] == 4);
     assert_eq!(model["model"], first, "version 4 is version 1 again");
 }
+
+#[test]
+fn joining_takes_the_suggested_data_table_with_its_path_from_where_it_lies() {
+    let federation = Federation::start(&[]);
+    let folder = federation.path("rows");
+    std::fs::create_dir(&folder).expect("a folder");
+    let visits = "price,month,bought\n1.5,Feb,true\n2.5,Mar,false\n1.0,Feb,false\n";
+    std::fs::write(folder.join("visits.csv"), visits).expect("written");
+    let checked = federation.run(&["data", "check", "rows/visits.csv"]);
+    let text = String::from_utf8(checked.stdout).expect("UTF-8");
+    let start = text.find("[data]").expect("a suggestion");
+    let end = text.find("This describes").unwrap_or(text.len());
+    std::fs::write(folder.join("data.toml"), &text[start..end]).expect("written");
+
+    let invitation = federation.run(&["server", "--dir", "server", "invite", "shop"]);
+    let invitation = String::from_utf8(invitation.stdout).expect("UTF-8");
+    let budget = ["--budget-epsilon", "1", "--budget-delta", "1e-6"];
+    let join = ["join", invitation.trim(), "--dir", "shop", "--data", "rows/data.toml"];
+    let joined = federation.run(&[&join[..], &budget[..]].concat());
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    let again = federation.run(&["data", "check", "rows/visits.csv", "--schema", "shop/client.toml"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let config = std::fs::read_to_string(federation.path("shop/client.toml")).expect("a configuration");
+    let table: toml::Table = config.parse().expect("TOML");
+    let path = std::path::PathBuf::from(table["data"]["path"].as_str().expect("a path"));
+    assert!(path.is_absolute() && path.is_file(), "{}", path.display());
+}

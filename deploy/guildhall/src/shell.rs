@@ -139,17 +139,23 @@ pub fn join(arguments: JoinArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The `[data]` table of a TOML file, without its header.
+/// The `[data]` table of a TOML file, without its header. Its path is meant from where the file lies, and made absolute:
+/// in the client's folder it would mean something else.
 fn data_table(path: &Path) -> Result<String, CommandError> {
     let text = std::fs::read_to_string(path).context(path.display())?;
-    let table: toml::Table = text.parse().context(path.display())?;
-    let data = table.get("data").ok_or_else(|| {
-        CommandError::message(format!(
+    let mut table: toml::Table = text.parse().context(path.display())?;
+    let Some(toml::Value::Table(mut data)) = table.remove("data") else {
+        return Err(CommandError::message(format!(
             "{}: expected a [data] table; `guildhall data check` suggests one",
             path.display()
-        ))
-    })?;
-    toml::to_string(data).context(path.display())
+        )));
+    };
+    if let Some(toml::Value::String(rows)) = data.get_mut("path") {
+        let whole = path.canonicalize().context(path.display())?;
+        let rows_path = whole.parent().unwrap_or(Path::new("/")).join(&*rows);
+        *rows = rows_path.canonicalize().context(rows_path.display())?.display().to_string();
+    }
+    toml::to_string(&data).context(path.display())
 }
 
 /// `guildhall client`

@@ -215,7 +215,7 @@ impl Federation {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         Path::join(self.folder.path(), name)
     }
 
