@@ -1,6 +1,6 @@
 //! The job: everything public about one model to be learnt together. [core]
 //!
-//! A job file is TOML ([`raw`]); it becomes a validated [`JobSpec`] that reports *all* mistakes at once.
+//! A job file is TOML; it becomes a validated [`JobSpec`] that reports *all* mistakes at once.
 //! Every hash and signature covers the canonical encoding of the [`JobSpec`], never the TOML.
 
 mod check;

@@ -1,4 +1,4 @@
-//! From a file to splits. [shell]: reads files; everything else is in the cores beside it.
+//! From a file to splits. \[shell\]: reads files; everything else is in the cores beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! One file cut into many merchants, for simulations and the demo. [shell]: reads the file; the rest is pure.
+//! One file cut into many merchants, for simulations and the demo. \[shell\]: reads the file; the rest is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +45,7 @@ impl IntoIterator for MerchantCut {
 /// Loads one file and cuts it into merchants.
 ///
 /// # Errors
-/// As [`load`]; also where two values of the merchant column would have the same name.
+/// As [`super::load`]; also where two values of the merchant column would have the same name.
 pub fn load_by_merchant(config: &SimulationConfig, task: &Task) -> Result<MerchantCut, DataError> {
     cut_by_merchant(&Table::read(&config.data.path, config.data.delimiter)?, config, task)
 }

@@ -1,4 +1,4 @@
-//! CSV into a [`Table`]. [shell]: reads from what it is given.
+//! CSV into a [`Table`]. \[shell\]: reads from what it is given.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! Parquet into a [`Table`], column by column, without Arrow. [shell]: reads from what it is given.
+//! Parquet into a [`Table`], column by column, without Arrow. \[shell\]: reads from what it is given.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -49,7 +49,7 @@ pub struct SimulationConfig {
 }
 
 impl SimulationConfig {
-    /// Checks a `[simulation]` table. `data` is the folder that paths are relative to, or the file itself. [shell]
+    /// Checks a `[simulation]` table. `data` is the folder that paths are relative to, or the file itself. \[shell\]
     ///
     /// # Errors
     /// [`DataConfigError`] lists every mistake.

@@ -140,7 +140,7 @@ impl Table {
         Ok(Table { file: file.into(), columns, index, place_kind, places, flaws })
     }
 
-    /// Reads a `.csv` or `.parquet` file. [shell]
+    /// Reads a `.csv` or `.parquet` file. \[shell\]
     ///
     /// # Errors
     /// [`DataError`] where the file cannot be opened or is no such file.

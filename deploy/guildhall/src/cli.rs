@@ -187,7 +187,7 @@ pub struct JoinArgs {
     /// Delta of the budget
     #[arg(long)]
     pub budget_delta: f64,
-    /// TOML file with a [data] table, as `guildhall data check FILE` suggests; without it the client only follows jobs
+    /// TOML file with a `data` table, as `guildhall data check FILE` suggests; without it the client only follows jobs
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// Take part in plain rounds, in which the server reads each noised update
@@ -220,7 +220,7 @@ pub struct ServeArgs {
 /// `simulate`
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The job file, with a [simulation] table
+    /// The job file, with a `simulation` table
     #[arg(long)]
     pub job: PathBuf,
     /// The folder with the data, or the file itself
@@ -287,7 +287,7 @@ pub enum DataCommand {
     Check {
         /// The file
         file: PathBuf,
-        /// A client.toml whose [data] table describes the file
+        /// A client.toml whose `data` table describes the file
         #[arg(long)]
         schema: Option<PathBuf>,
         /// Print one JSON object

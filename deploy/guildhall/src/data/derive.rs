@@ -1,4 +1,4 @@
-//! From the source's tables to the compact extract. [core], except [`derive`]
+//! From the source's tables to the compact extract. \[core\], except [`derive()`]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ struct RowSums {
     coupon_lines: i64,
 }
 
-/// Reads the source's two tables and gives the extract as the bytes of a Parquet file, the same every time. [shell]
+/// Reads the source's two tables and gives the extract as the bytes of a Parquet file, the same every time. \[shell\]
 ///
 /// # Errors
 /// [`DataCommandError::Source`] where the source is not the data set that is expected.

