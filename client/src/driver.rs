@@ -10,6 +10,8 @@
 //!   clock ──────────┘                             └─▶ upload task, model store, events
 //! ```
 //!
+//! The environment variable `GUILDHALL_HALT_AT` is a testing aid; `driver/halt.rs` describes it.
+//!
 //! # Errors
 //! A connection that fails is tried again for ever. What ends the process: a ledger that cannot be written, files that
 //! cannot be used, an address that cannot be served from.
@@ -17,6 +19,7 @@
 mod backoff;
 mod books;
 pub mod contribution;
+mod halt;
 mod keeper;
 mod perform;
 mod report;
@@ -30,10 +33,12 @@ use std::time::{Duration, Instant};
 use guildhall_privacy::noise::{NoiseSource, OpenDpNoise};
 use guildhall_privacy::update::SealedUpdate;
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::Name;
+use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::JobSpec;
+use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::wire;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::config::ClientConfig;
 use crate::error::ClientError;
@@ -46,6 +51,7 @@ use crate::transport::{self, Credentials};
 use backoff::BackOff;
 use books::Books;
 use contribution::{Contributor, OpenContributor};
+pub use halt::{HaltAt, HaltError};
 use keeper::Keeper;
 use session::Ending;
 
@@ -55,19 +61,31 @@ const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// Makes a source of noise, in the thread that uses it.
 pub type OpenNoise = Arc<dyn Fn() -> Box<dyn NoiseSource> + Send + Sync>;
 
-/// Where updates come from.
+/// Draws the secrets of one attempt.
+pub type DrawSeed = Arc<dyn Fn() -> Result<SessionSeed, getrandom::Error> + Send + Sync>;
+
+/// Where updates and their masks come from.
 #[derive(Clone)]
 pub struct Sources {
     /// What a merchant contributes to a job.
     pub contributor: OpenContributor,
     /// Noise.
     pub noise: OpenNoise,
+    /// The seed of every attempt's keys.
+    pub seed: DrawSeed,
+    /// Where to fall silent, in tests.
+    pub halt_at: Option<HaltAt>,
 }
 
 impl Sources {
-    /// The merchant's own data, and OpenDP's noise.
+    /// The merchant's own data, OpenDP's noise, and seeds from the operating system.
     pub fn real(config: &ClientConfig) -> Self {
-        Sources { contributor: contribution::from_data(config), noise: Arc::new(|| Box::new(OpenDpNoise)) }
+        Sources {
+            contributor: contribution::from_data(config),
+            noise: Arc::new(|| Box::new(OpenDpNoise)),
+            seed: Arc::new(draw_seed),
+            halt_at: None,
+        }
     }
 }
 
@@ -80,7 +98,7 @@ pub async fn run(
     events: impl Fn(Event) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ClientError> {
-    let sources = Sources::real(&config);
+    let sources = Sources { halt_at: HaltAt::from_environment()?, ..Sources::real(&config) };
     run_with(config, sources, events, shutdown).await
 }
 
@@ -128,6 +146,12 @@ pub async fn serve_only(
     Ok(())
 }
 
+pub(crate) fn draw_seed() -> Result<SessionSeed, getrandom::Error> {
+    let mut entropy = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *entropy)?;
+    Ok(SessionSeed::from_entropy(*entropy))
+}
+
 fn credentials(membership: &Membership) -> Credentials {
     Credentials {
         authority: membership.authority.clone(),
@@ -167,6 +191,10 @@ struct Client {
     /// Why the session should end, if it should.
     hang_up: Option<String>,
     finished: bool,
+    /// The last attempt that was reserved for.
+    attempt: RoundId,
+    /// Fell silent, because a test asked for it.
+    halted: bool,
 }
 
 impl Client {
@@ -204,6 +232,8 @@ impl Client {
             started: Instant::now(),
             hang_up: None,
             finished: false,
+            attempt: RoundId { round: 0, attempt: 0 },
+            halted: false,
         };
         client.serve_what_is_there();
         Ok(client)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use guildhall_privacy::ledger::LedgerError;
 
 use crate::config::ConfigError;
+use crate::driver::HaltError;
 use crate::folder::FolderError;
 use crate::join::JoinError;
 use crate::participant::Refused;
@@ -41,6 +42,9 @@ pub enum ClientError {
         /// The folder.
         dir: PathBuf,
     },
+    /// The testing aid in the environment.
+    #[error(transparent)]
+    Halt(#[from] HaltError),
     /// A task of this process failed.
     #[error("a task of this client failed: {0}")]
     Task(String),

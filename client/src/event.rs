@@ -6,6 +6,8 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
 use serde::{Serialize, Serializer};
 
+use crate::participant::AttemptStage;
+
 /// Something a client reports.
 ///
 /// # Privacy
@@ -75,6 +77,28 @@ pub enum Event {
         round: u32,
         /// Attempt.
         attempt: u32,
+        /// Label of the offer.
+        label: String,
+    },
+    /// A masked attempt went one step further: what the stage names is done.
+    Stage {
+        /// Round.
+        round: u32,
+        /// Attempt.
+        attempt: u32,
+        /// Which step.
+        stage: AttemptStage,
+        /// Label of the offer.
+        label: String,
+    },
+    /// The client fell silent right before a step, as `GUILDHALL_HALT_AT` asked for.
+    Halted {
+        /// Round.
+        round: u32,
+        /// Attempt.
+        attempt: u32,
+        /// The step that is not taken.
+        stage: AttemptStage,
         /// Label of the offer.
         label: String,
     },

@@ -225,7 +225,8 @@ fn config_text(options: &JoinOptions) -> Result<String, Mistakes> {
          # What one shopper (or row) may lose over all jobs together. When it is used up, the client declines and says so.\n\
          budget_epsilon = {epsilon:?}\nbudget_delta = {delta:e}\n\n\
          device = \"{device}\"\nexit_when_finished = {exit}\n\n\
-         [policy]\njobs = {jobs}\n# Plain mode: full local noise, no masks; the server reads each noised update.\n\
+         [policy]\njobs = {jobs}\n# Rounds are masked, which needs no permission. Plain mode does: full local noise, no masks; the server reads each\n\
+         # noised update.\n\
          allow_plain_mode = {plain}\n\n\
          [dangerous]\n# Jobs with privacy = \"none\" protect nobody.\nallow_privacy_none = {none}\n\n\
          [serve]\naddress = \"{serve}\"\n{data}",

@@ -6,7 +6,7 @@
 //! config ──▶ driver [shell] ──▶ participant [core] ──▶ what to do next
 //!              │  │  │  └─▶ serve        HTTP on loopback: predict, model, health, metrics
 //!              │  │  └────▶ model_store  versions on disk, each hash-checked when read
-//!              │  └───────▶ contribution data → train → clip → noise → sealed update
+//!              │  └───────▶ contribution data → train → clip → noise → masks → sealed update
 //!              └──────────▶ transport    QUIC and mutual TLS, in one file
 //! ```
 //!

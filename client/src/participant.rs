@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! session:  Connected ─Hello▶ Welcome(roster) ─pin▶ Job ─OpenJob▶ JobOpened ─CatchUp▶ records… ─Ready▶ rounds
-//! attempt:  Offer ─Reserve▶ Reserved ─Accept▶ Begin ─Train▶ Trained ─Commit▶ Committed ─slot▶ Upload ─▶ Result | Abort
+//! attempt:  Offer ─Reserve▶ Reserved ─Advertise▶ RoundRoster ─Shares▶ ForwardedShares ─Train▶ Trained ─Commit▶ Committed
+//!             ─slot▶ Upload ─▶ Survivors ─Certify▶ Certificate ─Unmask▶ Result | Abort
+//! plain:    Offer ─Reserve▶ Reserved ─Accept▶ Begin ─Train▶ Trained ─Commit▶ Committed ─slot▶ Upload ─▶ Result | Abort
 //!                     └ refused: Decline     └──── Abort, Result, new Offer, lost link: Refund ────┘ (only before Commit)
 //! ```
 //!
@@ -11,25 +13,32 @@
 //!
 //! # Privacy
 //! What is decided here never depends on rows: training has no say but "done". One session id leads to at most one
-//! upload; a (round, attempt) that is not greater than every one seen is declined; a reservation is refunded only while
-//! nothing was committed.
+//! upload, one signed set of survivors and one unmasking; a (round, attempt) that is not greater than every one seen is
+//! declined; a reservation is refunded only while nothing was committed. The secrets of an attempt live in its stage and
+//! nowhere else: whatever ends the attempt wipes them, and after a crash they are gone.
 
 mod attempt;
 mod input;
 mod job;
+mod masked;
+mod offer;
 mod policy;
 mod records;
 mod refused;
 mod session;
+mod stage;
+
+use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
-use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::identity::{IdentityKey, PublicKey, Roster, SignedRoster};
 use guildhall_shared::message::{ClientMessage, Offer, ServerMessage};
 
 pub use input::{Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder};
 pub use policy::{JobPattern, Permission, Policy};
 pub use refused::Refused;
+pub use stage::AttemptStage;
 
 use attempt::Attempt;
 use job::FollowedJob;
@@ -53,11 +62,17 @@ pub struct Standing {
 }
 
 /// The roster this client pinned, and its own place in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pinned {
     digest: Digest,
-    merchants: u32,
+    roster: Arc<Roster>,
     own: MerchantIndex,
+}
+
+impl Pinned {
+    /// n.
+    fn merchants(&self) -> u32 {
+        self.roster.len() as u32
+    }
 }
 
 /// A client's state. Feed it inputs in order; perform its outputs in order, each before the next input.
@@ -81,7 +96,8 @@ impl Participant {
         Ok(Participant { standing, pinned, connected: false, job: None, attempt: None, held_offer: None })
     }
 
-    /// Takes one input and says what to do. After an error the state is unchanged.
+    /// Takes one input and says what to do, also beside an error. After an error the state is unchanged, but for
+    /// [`Refused::Breach`], which ends the attempt.
     ///
     /// # Errors
     /// [`Refused`]: what the server said is not acted upon.
@@ -95,10 +111,10 @@ impl Participant {
                 self.job_opened(now_ms, version, state, seen, objection, out);
             }
             Input::ModelLoaded { version, state } => self.model_loaded(now_ms, version, state, out),
-            Input::Reserved { sid } => self.reserved(now_ms, sid, out),
+            Input::Reserved { sid, seed } => self.reserved(now_ms, sid, seed, out),
             Input::ReserveRefused { sid, refusal } => self.reserve_refused(now_ms, sid, refusal, out),
             Input::Trained { sid } => self.trained(sid, out),
-            Input::TrainingImpossible { sid, reason } => self.training_impossible(sid, reason, out),
+            Input::Impossible { sid, reason } => self.impossible(now_ms, sid, reason, out),
             Input::Committed { sid, hash } => self.committed(now_ms, sid, hash, out),
             Input::Woke => {
                 self.upload_when_due(now_ms, out);
@@ -114,6 +130,10 @@ impl Participant {
             ServerMessage::Job(job) => self.announced(now_ms, job, out),
             ServerMessage::Offer(offer) => self.offer(now_ms, offer, out),
             ServerMessage::Begin(begin) => self.begin(now_ms, &begin, out),
+            ServerMessage::RoundRoster(roster) => self.round_roster(&roster, out),
+            ServerMessage::ForwardedShares(forwarded) => self.forwarded_shares(now_ms, &forwarded, out),
+            ServerMessage::Survivors(survivors) => self.survivors(&survivors, out),
+            ServerMessage::Certificate(certificate) => self.certificate(&certificate, out),
             ServerMessage::Receipt(receipt) => self.receipt(&receipt),
             ServerMessage::Abort(abort) => {
                 self.abort(&abort, out);
@@ -127,7 +147,7 @@ impl Participant {
 
     /// How long a result may be now: n and the bytes of its words. `None` while no job is open.
     pub fn result_limits(&self) -> Option<(usize, usize)> {
-        let merchants = self.pinned?.merchants as usize;
+        let merchants = self.pinned.as_ref()?.roster.len();
         self.job.as_ref().map(|job| (merchants, job.parameters.vector_bytes()))
     }
 }

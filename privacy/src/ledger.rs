@@ -23,7 +23,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 
 use crate::accountant::zcdp::epsilon_upper_bound;
-use crate::parameter::{PicoRho, Protection};
+use crate::parameter::{PicoRho, Protection, Travel};
 use crate::update::{CommittedUpdate, SealedUpdate};
 
 pub use entry::{BudgetLimit, Entry, Event, Outcome, Reservation};
@@ -104,14 +104,26 @@ pub enum LedgerError {
         found: PicoRho,
     },
     /// The update is not what was paid for.
-    #[error("session {sid}: reserved for {expected:?}, but the update has {found}")]
+    #[error("session {sid}: reserved for {expected:?} travelling as {travel:?}, but the update has {found}")]
     NotAsReserved {
         /// The session.
         sid: Digest,
         /// What was reserved.
         expected: Protection,
+        /// How it was to travel.
+        travel: Travel,
         /// What was done.
         found: String,
+    },
+    /// A share of the noise, where the whole noise is needed.
+    #[error(
+        "session {sid}: in plain mode each merchant's own noise has to carry the whole charge: expected 1 honest share, found {found}"
+    )]
+    ShareInPlain {
+        /// The session.
+        sid: Digest,
+        /// h, as found.
+        found: u64,
     },
     /// No budget was ever set.
     #[error("the ledger has no budget yet")]
@@ -191,6 +203,7 @@ pub struct Reserved {
     sid: Digest,
     round: RoundId,
     protection: Protection,
+    travel: Travel,
     charge: PicoRho,
 }
 
@@ -208,6 +221,11 @@ impl Reserved {
     /// What was charged for.
     pub fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// How the update is to travel.
+    pub fn travel(&self) -> Travel {
+        self.travel
     }
 
     /// What it costs.
@@ -253,25 +271,26 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::OverBudget`], [`LedgerError::StaleRound`] and others; nothing is recorded then.
     pub fn reserve(&mut self, reservation: Reservation) -> Result<Reserved, LedgerError> {
-        let Reservation { sid, round, protection, charge, .. } = reservation;
+        let Reservation { sid, round, protection, travel, charge, .. } = reservation;
         self.record(vec![Event::Reserve { reservation, time_unix_s: now_unix_s() }])?;
-        Ok(Reserved { sid, round, protection, charge })
+        Ok(Reserved { sid, round, protection, travel, charge })
     }
 
     /// Records the update's hash durably and only then gives its bytes free.
     ///
     /// # Errors
-    /// [`LedgerError::NotAsReserved`] when clip or noise differ from what was charged; storage errors. Either way
-    /// the reservation stays spent, and the update is gone.
+    /// [`LedgerError::NotAsReserved`] when clip or noise differ from what was charged, when a share of the noise or
+    /// anything else of a masked round is not masked, or masked for another session; storage errors. Either way the
+    /// reservation stays spent, and the update is gone.
     pub fn commit(
         &mut self,
         reserved: Reserved,
         update: SealedUpdate,
     ) -> Result<CommittedUpdate, LedgerError> {
-        let Reserved { sid, protection, .. } = reserved;
-        if !update.applied().is_what_was_charged(&protection) {
-            let found = update.applied().describe();
-            return Err(LedgerError::NotAsReserved { sid, expected: protection, found });
+        let Reserved { sid, protection, travel, .. } = reserved;
+        if !update.applied().is_what_was_charged(&sid, &protection, travel) {
+            let found = update.applied().to_string();
+            return Err(LedgerError::NotAsReserved { sid, expected: protection, travel, found });
         }
         self.record(vec![Event::Commit { sid, update: Some(update.hash()) }])?;
         Ok(CommittedUpdate::after_durable_commit(update, sid))

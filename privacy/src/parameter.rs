@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use guildhall_shared::job::ClippingSpec;
+use guildhall_shared::job::{ClippingSpec, PrivacySpec};
+use guildhall_shared::round_parameters::RoundParameters;
 use serde::{Deserialize, Serialize};
 
 use crate::accountant::zcdp;
@@ -119,6 +120,27 @@ pub enum Protection {
 }
 
 impl Protection {
+    /// What protects a release in a round with these numbers.
+    pub fn of(parameters: &RoundParameters, privacy: &PrivacySpec) -> Self {
+        match *privacy {
+            PrivacySpec::Gaussian { delta, .. } => Protection::Gaussian {
+                bound: parameters.clipping_bound,
+                noise_standard_deviation_local: parameters.noise_standard_deviation_local,
+                honest_shares: u64::from(parameters.honest_noise_shares),
+                delta,
+            },
+            PrivacySpec::None { .. } => Protection::None,
+        }
+    }
+
+    /// h; 0 without noise.
+    pub fn honest_shares(&self) -> u64 {
+        match *self {
+            Protection::Gaussian { honest_shares, .. } => honest_shares,
+            Protection::None => 0,
+        }
+    }
+
     /// What one release costs: ⌈10¹²·B²/(2·h·σ²)⌉, and zero for a release that claims no privacy at all.
     pub fn charge(&self) -> PicoRho {
         match *self {
@@ -126,6 +148,28 @@ impl Protection {
                 zcdp::charge(bound, honest_shares, noise_standard_deviation_local)
             }
             Protection::None => PicoRho::ZERO,
+        }
+    }
+}
+
+/// How the update of a round travels, and so whom its [`Protection`] is stated against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Travel {
+    /// Plain mode: the server reads the update. What protects it is this merchant's own noise alone, whoever colludes.
+    Plain,
+    /// Secure aggregation: the server reads the sum of at least m_min updates.
+    Masked {
+        /// C: the charge is stated against the server and so many colluding merchants.
+        colluders: u32,
+    },
+}
+
+impl Travel {
+    /// How updates travel in a round with these numbers.
+    pub fn of(parameters: &RoundParameters) -> Self {
+        match &parameters.secagg {
+            Some(secagg) => Travel::Masked { colluders: secagg.colluders },
+            None => Travel::Plain,
         }
     }
 }
@@ -225,6 +269,8 @@ impl ClippingParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_environment::TabularJob;
+    use guildhall_shared::job::Aggregation;
 
     #[test]
     fn rounding_up_is_exact() {
@@ -287,5 +333,36 @@ mod tests {
         assert_eq!(protection(1 << 20, 0).charge(), PicoRho::UNBOUNDED);
         assert_eq!(protection(1 << 20, 1).charge(), PicoRho::from_pico(PICO / 2));
         assert_eq!(Protection::None.charge(), PicoRho::ZERO);
+    }
+
+    #[test]
+    fn what_is_reserved_follows_from_the_numbers_of_the_round() {
+        for aggregation in [Aggregation::Masked, Aggregation::Plain] {
+            let job = TabularJob { aggregation, ..TabularJob::default() }.spec();
+            let PrivacySpec::Gaussian { noise_standard_deviation: sigma, .. } = job.privacy else {
+                panic!("has noise")
+            };
+            let parameters = RoundParameters::derive(&job, 9).expect("has rounds");
+            let (expected, honest_shares) = match aggregation {
+                Aggregation::Masked => (Travel::Masked { colluders: 2 }, 6),
+                Aggregation::Plain => (Travel::Plain, 1),
+            };
+            assert_eq!(Travel::of(&parameters), expected);
+            let protection = Protection::of(&parameters, &job.privacy);
+            let noise_standard_deviation_local = parameters.noise_standard_deviation_local;
+            let bound = 1 << 20;
+            assert_eq!(
+                protection,
+                Protection::Gaussian { bound, noise_standard_deviation_local, honest_shares, delta: 1e-6 }
+            );
+            // Never more than the job's own noise costs, and no less than rounding σ_local up makes it.
+            let job_noise = zcdp::charge(bound, 1, sigma);
+            assert!(protection.charge() <= job_noise);
+            assert!(protection.charge().pico() > job_noise.pico() / 10_000 * 9_999);
+            let open = TabularJob { aggregation, epsilon: None, ..TabularJob::default() }.spec();
+            let parameters = RoundParameters::derive(&open, 9).expect("has rounds");
+            assert_eq!(Protection::of(&parameters, &open.privacy), Protection::None);
+            assert_eq!(Travel::of(&parameters), expected, "masked or not, with noise or without");
+        }
     }
 }

@@ -1,15 +1,25 @@
 //! A round's update as a sequence of types, each the only way to the next:
 //!
 //! ```text
-//! ShopperSum ─finish→ ClippedSum ─add_noise(NoiseShare)→ LocallyNoisedUpdate ─seal→ SealedUpdate ─Ledger::commit→ CommittedUpdate ─bytes→ network
-//!                               └─leave_unprotected(&UnprotectedPermit)→ ExplicitlyUnprotectedUpdate ─seal─┘
+//! ShopperSum ─finish→ ClippedSum ─add_noise(NoiseShare)→ NoisedUpdate ─┬─mask(MaskSet)─┬→ SealedUpdate ─Ledger::commit→ CommittedUpdate ─bytes→ network
+//!                                                                      └─seal──────────┤
+//!     └─leave_unprotected(&UnprotectedPermit)→ ExplicitlyUnprotectedUpdate ─mask or seal─┘
 //! ```
-//! So an unclipped update cannot be quantised, an un-noised one cannot be sealed, and nothing can be sent whose
-//! debit is not durable. This compiles:
+//! `mask` is for rounds with secure aggregation, `seal` for plain ones. So an unclipped update cannot be quantised, an
+//! un-noised one can be neither sealed nor masked, and nothing can be sent whose debit is not durable. Which of the two
+//! was right, and for which session, [`Ledger::commit`](crate::ledger::Ledger::commit) compares with the reservation:
+//! a share of the noise sealed in plain, or masked for another session, is refused. This compiles:
 //! ```
 //! # use guildhall_privacy::{clip::ShopperSum, ledger::{Ledger, LedgerError, Reserved}, noise::NoiseShare};
-//! # use guildhall_shared::ring::RingWidth;
-//! fn send(sum: ShopperSum, noise: NoiseShare, ledger: &mut Ledger, reserved: Reserved) -> Result<Vec<u8>, LedgerError> {
+//! # use guildhall_shared::{ring::RingWidth, secagg::mask::MaskSet};
+//! fn send_masked(
+//!     sum: ShopperSum, noise: NoiseShare, masks: MaskSet, ledger: &mut Ledger, reserved: Reserved,
+//! ) -> Result<Vec<u8>, LedgerError> {
+//!     let (clipped, _) = sum.finish();
+//!     let sealed = clipped.add_noise(noise).mask(masks, RingWidth::Bits64);
+//!     Ok(ledger.commit(reserved, sealed)?.bytes().to_vec())
+//! }
+//! fn send_plain(sum: ShopperSum, noise: NoiseShare, ledger: &mut Ledger, reserved: Reserved) -> Result<Vec<u8>, LedgerError> {
 //!     let (clipped, _) = sum.finish();
 //!     let sealed = clipped.add_noise(noise).seal(RingWidth::Bits64);
 //!     Ok(ledger.commit(reserved, sealed)?.bytes().to_vec())
@@ -21,6 +31,32 @@
 //! # use guildhall_shared::ring::RingWidth;
 //! fn without_noise(sum: ShopperSum) -> SealedUpdate {
 //!     sum.finish().0.seal(RingWidth::Bits64)
+//! }
+//! ```
+//! Masking without noise:
+//! ```compile_fail,E0599
+//! # use guildhall_privacy::{clip::ShopperSum, update::SealedUpdate};
+//! # use guildhall_shared::{ring::RingWidth, secagg::mask::MaskSet};
+//! fn masked_without_noise(sum: ShopperSum, masks: MaskSet) -> SealedUpdate {
+//!     sum.finish().0.mask(masks, RingWidth::Bits64)
+//! }
+//! ```
+//! Masking two updates with the same masks, whose difference would then lie open:
+//! ```compile_fail,E0382
+//! # use guildhall_privacy::update::NoisedUpdate;
+//! # use guildhall_shared::{ring::RingWidth, secagg::mask::MaskSet};
+//! fn two_time_pad(first: NoisedUpdate, second: NoisedUpdate, masks: MaskSet) {
+//!     let _ = first.mask(masks, RingWidth::Bits64);
+//!     let _ = second.mask(masks, RingWidth::Bits64);
+//! }
+//! ```
+//! Sending an update masked as well as in plain:
+//! ```compile_fail,E0382
+//! # use guildhall_privacy::update::NoisedUpdate;
+//! # use guildhall_shared::{ring::RingWidth, secagg::mask::MaskSet};
+//! fn masked_and_plain(noised: NoisedUpdate, masks: MaskSet) {
+//!     let _ = noised.mask(masks, RingWidth::Bits64);
+//!     let _ = noised.seal(RingWidth::Bits64);
 //! }
 //! ```
 //! Reading the bytes before the debit:
@@ -37,11 +73,18 @@
 //!     sealed.bytes
 //! }
 //! ```
+//! or from the update before it is masked:
+//! ```compile_fail,E0616
+//! # use guildhall_privacy::update::NoisedUpdate;
+//! fn unmasked(noised: &NoisedUpdate) -> &[i64] {
+//!     &noised.integers
+//! }
+//! ```
 //! Making a noised update by hand:
 //! ```compile_fail,E0451
-//! # use guildhall_privacy::update::LocallyNoisedUpdate;
-//! fn by_hand(integers: Vec<i64>) -> LocallyNoisedUpdate {
-//!     LocallyNoisedUpdate { integers, bound: 1, noise_standard_deviation: 1 }
+//! # use guildhall_privacy::update::NoisedUpdate;
+//! fn by_hand(integers: zeroize::Zeroizing<Vec<i64>>) -> NoisedUpdate {
+//!     NoisedUpdate { integers, bound: 1, noise_standard_deviation: 1 }
 //! }
 //! ```
 //! Committing what was not sealed:
@@ -89,13 +132,20 @@
 //! }
 //! ```
 
+mod applied;
+#[cfg(test)]
+mod tests;
+
 use guildhall_shared::digest::Digest;
-use guildhall_shared::ring::RingWidth;
+use guildhall_shared::ring::{RingVector, RingWidth};
+use guildhall_shared::secagg::mask::MaskSet;
 use zeroize::Zeroizing;
 
 use crate::clip::add_wrapping;
 use crate::noise::NoiseShare;
-use crate::parameter::{ClippingParameters, Protection};
+use crate::parameter::ClippingParameters;
+
+pub(crate) use applied::{Applied, AppliedMasks, AppliedNoise};
 
 /// The integer-clipped sum over one merchant's shoppers. Private: it can be noised or dropped (which wipes it).
 ///
@@ -120,19 +170,19 @@ impl ClippedSum {
     ///
     /// # Panics
     /// When the noise was drawn for another number of parameters; both numbers are public.
-    pub fn add_noise(mut self, noise: NoiseShare) -> LocallyNoisedUpdate {
+    pub fn add_noise(mut self, noise: NoiseShare) -> NoisedUpdate {
         assert_eq!(self.integers.len(), noise.samples().len(), "noise is drawn for as many parameters");
         add_wrapping(&mut self.integers, noise.samples());
-        LocallyNoisedUpdate {
-            integers: std::mem::take(&mut *self.integers),
+        NoisedUpdate {
+            integers: self.integers,
             bound: self.bound,
             noise_standard_deviation: noise.standard_deviation(),
         }
     }
 
     /// Goes on without noise, under a permit from the merchant's own policy.
-    pub fn leave_unprotected(mut self, _permit: &UnprotectedPermit) -> ExplicitlyUnprotectedUpdate {
-        ExplicitlyUnprotectedUpdate { integers: std::mem::take(&mut *self.integers) }
+    pub fn leave_unprotected(self, _permit: &UnprotectedPermit) -> ExplicitlyUnprotectedUpdate {
+        ExplicitlyUnprotectedUpdate { integers: self.integers }
     }
 
     #[cfg(test)]
@@ -141,19 +191,33 @@ impl ClippedSum {
     }
 }
 
-/// Clipped and noised: y = x + e, ready to be sealed.
-pub struct LocallyNoisedUpdate {
-    integers: Vec<i64>,
+/// Clipped and noised, ready to be masked or sealed: x + e. Wiped when dropped.
+///
+/// # Privacy
+/// Its noise is all that was charged for in plain mode (h = 1), and only one of h shares of it in a masked round: then it
+/// must reach nobody but through [`NoisedUpdate::mask`].
+pub struct NoisedUpdate {
+    integers: Zeroizing<Vec<i64>>,
     bound: u64,
     noise_standard_deviation: u64,
 }
 
-impl LocallyNoisedUpdate {
-    /// Writes the ring words and their digest.
+impl NoisedUpdate {
+    /// Plain mode: writes the ring words and their digest.
     pub fn seal(self, width: RingWidth) -> SealedUpdate {
-        let applied =
-            Applied::Noise { bound: self.bound, noise_standard_deviation: self.noise_standard_deviation };
-        SealedUpdate::new(&self.integers, width, applied)
+        SealedUpdate::plain(&self.integers, width, self.noise())
+    }
+
+    /// Secure aggregation: adds all masks of one session, and writes the ring words and their digest. The masks are
+    /// spent, the integers wiped.
+    pub fn mask(self, masks: MaskSet, width: RingWidth) -> SealedUpdate {
+        let noise = self.noise();
+        SealedUpdate::masked(self.integers, masks, width, noise)
+    }
+
+    fn noise(&self) -> AppliedNoise {
+        let NoisedUpdate { bound, noise_standard_deviation, .. } = *self;
+        AppliedNoise::Gaussian { bound, noise_standard_deviation }
     }
 }
 
@@ -185,45 +249,21 @@ impl UnprotectedPermit {
     }
 }
 
-/// Clipped, without noise, and labelled so in its type and in the ledger.
+/// Clipped, without noise, and labelled so in its type and in the ledger. Wiped when dropped.
 pub struct ExplicitlyUnprotectedUpdate {
-    integers: Vec<i64>,
+    integers: Zeroizing<Vec<i64>>,
 }
 
 impl ExplicitlyUnprotectedUpdate {
-    /// Writes the ring words and their digest.
+    /// Plain mode: writes the ring words and their digest.
     pub fn seal(self, width: RingWidth) -> SealedUpdate {
-        SealedUpdate::new(&self.integers, width, Applied::Nothing)
-    }
-}
-
-/// What was really done to an update, to be compared with what was reserved for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Applied {
-    Noise { bound: u64, noise_standard_deviation: u64 },
-    Nothing,
-}
-
-impl Applied {
-    /// Whether the reservation charged for exactly this.
-    pub(crate) fn is_what_was_charged(self, protection: &Protection) -> bool {
-        match (self, *protection) {
-            (
-                Applied::Noise { bound, noise_standard_deviation },
-                Protection::Gaussian { bound: charged_bound, noise_standard_deviation_local, .. },
-            ) => bound == charged_bound && noise_standard_deviation == noise_standard_deviation_local,
-            (Applied::Nothing, Protection::None) => true,
-            _ => false,
-        }
+        SealedUpdate::plain(&self.integers, width, AppliedNoise::Nothing)
     }
 
-    pub(crate) fn describe(self) -> String {
-        match self {
-            Applied::Noise { bound, noise_standard_deviation } => {
-                format!("clip {bound} and noise {noise_standard_deviation}")
-            }
-            Applied::Nothing => "no noise".into(),
-        }
+    /// Secure aggregation: adds all masks of one session, and writes the ring words and their digest. The server reads
+    /// the sum only, but that sum protects nobody.
+    pub fn mask(self, masks: MaskSet, width: RingWidth) -> SealedUpdate {
+        SealedUpdate::masked(self.integers, masks, width, AppliedNoise::Nothing)
     }
 }
 
@@ -235,9 +275,22 @@ pub struct SealedUpdate {
 }
 
 impl SealedUpdate {
-    fn new(integers: &[i64], width: RingWidth, applied: Applied) -> Self {
+    fn plain(integers: &[i64], width: RingWidth, noise: AppliedNoise) -> Self {
         let mut bytes = Vec::new();
         width.write(integers, &mut bytes);
+        Self::new(bytes, Applied { noise, masks: AppliedMasks::None })
+    }
+
+    fn masked(integers: Zeroizing<Vec<i64>>, masks: MaskSet, width: RingWidth, noise: AppliedNoise) -> Self {
+        let applied_masks = AppliedMasks::Of { sid: masks.sid(), count: masks.len() };
+        let mut words = RingVector::from_integers(width, &integers);
+        // Wiped first; the copy in `words` is masked in place, so no memory is left that holds what was not masked.
+        drop(integers);
+        masks.apply(&mut words);
+        Self::new(words.into_bytes(), Applied { noise, masks: applied_masks })
+    }
+
+    fn new(bytes: Vec<u8>, applied: Applied) -> Self {
         let hash = Digest::of_bytes(&bytes);
         SealedUpdate { bytes, hash, applied }
     }
@@ -279,71 +332,5 @@ impl CommittedUpdate {
     /// The session this was committed for.
     pub fn sid(&self) -> Digest {
         self.sid
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clip::ShopperSum;
-    use crate::noise::{NoiseError, NoiseSource};
-    use guildhall_shared::job::ClippingSpec;
-
-    struct Scripted(i64);
-    impl NoiseSource for Scripted {
-        fn fill(&mut self, _: u64, out: &mut [i64]) -> Result<(), NoiseError> {
-            out.fill(self.0);
-            Ok(())
-        }
-    }
-
-    fn clipping() -> ClippingParameters {
-        ClippingParameters::new(&ClippingSpec { norm_l2: 1.0, bound: 1 << 10 }, 2).expect("legal")
-    }
-
-    #[test]
-    fn the_noise_that_was_drawn_is_the_noise_that_is_sealed() {
-        let mut sum = ShopperSum::new(&clipping());
-        sum.add(&[0.5, -0.25]);
-        let noise = NoiseShare::draw(&mut Scripted(i64::MAX), 4096, 2).expect("in range");
-        let sealed = sum.finish().0.add_noise(noise).seal(RingWidth::Bits64);
-        let expected: Vec<u8> =
-            [512i64, -256].iter().flat_map(|x| x.wrapping_add(i64::MAX).to_le_bytes()).collect();
-        assert_eq!(sealed.bytes, expected);
-        assert_eq!(sealed.hash(), Digest::of_bytes(&expected));
-        assert_eq!(sealed.applied, Applied::Noise { bound: 1 << 10, noise_standard_deviation: 4096 });
-    }
-
-    #[test]
-    fn a_failed_training_sends_bare_noise() {
-        let noise = NoiseShare::draw(&mut Scripted(-3), 4096, 2).expect("in range");
-        let sealed = ClippedSum::zero(&clipping()).add_noise(noise).seal(RingWidth::Bits32);
-        assert_eq!(sealed.bytes, [253, 255, 255, 255, 253, 255, 255, 255]);
-    }
-
-    #[test]
-    fn only_the_policy_gives_a_permit() {
-        assert_eq!(UnprotectedPermit::from_policy(DangerousPolicy::default()).err(), Some(PermitRefused));
-        let permit =
-            UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true }).expect("allowed");
-        let sealed = ClippedSum::zero(&clipping()).leave_unprotected(&permit).seal(RingWidth::Bits64);
-        assert_eq!(sealed.applied, Applied::Nothing);
-    }
-
-    #[test]
-    fn an_update_stands_only_for_the_charge_it_was_made_for() {
-        let charged = Protection::Gaussian {
-            bound: 1 << 10,
-            noise_standard_deviation_local: 4096,
-            honest_shares: 1,
-            delta: 1e-6,
-        };
-        let applied = |bound, noise_standard_deviation| Applied::Noise { bound, noise_standard_deviation };
-        assert!(applied(1 << 10, 4096).is_what_was_charged(&charged));
-        assert!(!applied(1 << 11, 4096).is_what_was_charged(&charged));
-        assert!(!applied(1 << 10, 4095).is_what_was_charged(&charged));
-        assert!(!Applied::Nothing.is_what_was_charged(&charged));
-        assert!(!applied(1 << 10, 4096).is_what_was_charged(&Protection::None));
-        assert!(Applied::Nothing.is_what_was_charged(&Protection::None));
     }
 }

@@ -9,16 +9,19 @@
 //!
 //! A merchant is *ready* once it said that it derived the newest version, with the right hash. An attempt starts as soon
 //! as everybody worth waiting for is ready (the whole roster before the first attempt, later everybody who has been ready
-//! before in this session), or, a quorum given, when the job's accept deadline has passed without them.
+//! before in this session), or, a quorum given, when the job's accept deadline has passed without them. Whoever provably
+//! broke the protocol of a masked round, and for one attempt whoever complained or was complained about, is left out as long
+//! as a quorum remains.
 //!
 //! The order of [`Output`]s is a contract: an attempt's number is recorded before its offer, a release is made durable
 //! before anybody is told.
 
 mod attempt;
+mod exclusion;
 mod job;
 mod start;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
@@ -92,6 +95,13 @@ pub enum Output {
         /// What.
         message: ServerMessage,
     },
+    /// Send one message to many.
+    Broadcast {
+        /// To whom.
+        to: BTreeSet<MerchantIndex>,
+        /// What.
+        message: ServerMessage,
+    },
     /// Make the number of an attempt durable.
     RecordAttempt(RoundId),
     /// Make a result durable, then publish it.
@@ -111,6 +121,8 @@ pub struct Release {
     pub words: Vec<u8>,
     /// Whose updates are in the sum.
     pub merchants: Vec<Name>,
+    /// Who took part, but has no update in the sum.
+    pub dropped: Vec<Name>,
     /// When the attempt was offered.
     pub offered_at: TimestampMs,
     /// What protects the shoppers in the sum.
@@ -210,6 +222,8 @@ pub struct Coordinator {
     phase: Phase,
     /// When to come back, while waiting.
     waiting_until: Option<TimestampMs>,
+    /// Sessions of the attempts that ended last, newest at the back.
+    ended: VecDeque<Digest>,
 }
 
 impl Coordinator {
@@ -223,6 +237,7 @@ impl Coordinator {
             job: None,
             phase: Phase::Idle,
             waiting_until: None,
+            ended: VecDeque::new(),
         }
     }
 
@@ -243,13 +258,12 @@ impl Coordinator {
     /// The shape of the updates that are awaited now, if any are.
     pub fn expected_update(&self) -> Option<ExpectedUpdate> {
         let Phase::Running { round, .. } = &self.phase else { return None };
-        let Round::Collecting(collecting) = round.as_ref() else { return None };
-        let attempt = collecting.attempt();
+        let (uploaders, attempt) = (round.uploaders()?, round.attempt());
         Some(ExpectedUpdate {
             round: attempt.round,
             sid: attempt.sid,
             vector_bytes: attempt.dimension * attempt.ring.bytes(),
-            participants: collecting.participants().iter().filter_map(|m| self.name(*m)).collect(),
+            participants: self.names(uploaders),
         })
     }
 
@@ -320,6 +334,10 @@ impl Coordinator {
         self.setup.roster.entry(merchant).map(|entry| entry.name.clone())
     }
 
+    fn names<'a>(&self, merchants: impl IntoIterator<Item = &'a MerchantIndex>) -> Vec<Name> {
+        merchants.into_iter().filter_map(|merchant| self.name(*merchant)).collect()
+    }
+
     fn label(&self, merchant: MerchantIndex) -> String {
         self.name(merchant).map_or_else(|| merchant.to_string(), |name| name.to_string())
     }
@@ -369,6 +387,11 @@ impl Coordinator {
         out: &mut Vec<Output>,
     ) -> Result<(), CoordinatorError> {
         let (found, sid) = (message.name(), message.sid());
+        let masked = self.job.as_ref().is_some_and(|job| job.parameters().secagg.is_some());
+        if masked && message.may_cross_the_end() && self.ended.contains(&sid) {
+            self.after_the_end(from, &message, out);
+            return Ok(());
+        }
         let update = matches!(message, RoundMessage::Update { .. });
         let verdict = if matches!(self.phase, Phase::Running { .. }) {
             self.step_round(now, round::Input::Message { from, message }, out)

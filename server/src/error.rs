@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use guildhall_shared::ring::RingOverflow;
+use guildhall_shared::round_parameters::RoundParametersError;
 
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -58,7 +58,7 @@ pub enum ServerError {
     Registry(#[from] RegistryError),
     /// A recorded job does not fit its roster.
     #[error("the recorded job does not fit the roster: {0}")]
-    Job(#[from] RingOverflow),
+    Job(#[from] RoundParametersError),
     /// The network endpoint failed.
     #[error(transparent)]
     Transport(#[from] TransportError),

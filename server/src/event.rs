@@ -57,6 +57,40 @@ pub enum Event {
         /// Who takes part.
         participants: Vec<Name>,
     },
+    /// A masked attempt has reached a stage.
+    RoundStage {
+        /// The round.
+        round: u32,
+        /// The attempt.
+        attempt: u32,
+        /// `advertising`, `sharing`, `collecting`, `certifying` or `unmasking`.
+        stage: &'static str,
+        /// Merchants in it: those offered the attempt, with keys, with shares, with updates, with updates.
+        merchants: u32,
+    },
+    /// A merchant provably broke the protocol of a masked round. It takes no further part in the job while the server runs,
+    /// as long as enough others are there.
+    Misbehaved {
+        /// The round.
+        round: u32,
+        /// The attempt.
+        attempt: u32,
+        /// Who.
+        merchant: Name,
+        /// What it did.
+        reason: String,
+    },
+    /// There is reason to leave merchants out of the attempt that opens.
+    SittingOut {
+        /// The round.
+        round: u32,
+        /// The attempt.
+        attempt: u32,
+        /// Who is left out.
+        merchants: Vec<Name>,
+        /// Why, and who is not left out because too few would remain.
+        reason: String,
+    },
     /// An update is in the sum.
     UpdateAdded {
         /// Whose.
@@ -83,6 +117,8 @@ pub enum Event {
         model: String,
         /// Whose updates are in the sum.
         merchants: Vec<Name>,
+        /// Who took part, but has no update in the sum.
+        dropped: Vec<Name>,
         /// From the offer to the durable result.
         seconds: f64,
         /// Frame bytes received since the attempt's offer.
@@ -135,6 +171,9 @@ impl Events {
             Event::Refused { peer, reason } => tracing::warn!(%peer, %reason, "refused"),
             Event::RoundAborted { round, attempt, reason } => {
                 tracing::warn!(round, attempt, %reason, "round aborted")
+            }
+            Event::Misbehaved { round, attempt, merchant, reason } => {
+                tracing::warn!(round, attempt, %merchant, %reason, "misbehaved")
             }
             other => tracing::info!(event = ?other),
         }

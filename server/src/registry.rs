@@ -10,7 +10,7 @@ use guildhall_shared::identity::MERCHANTS_MAX;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::{MessageError, RESULT_KIND, ResultHeader, join_vector, split_vector};
 use guildhall_shared::model_state::{ModelState, ShapeError};
-use guildhall_shared::ring::{RingShapeError, RingSum};
+use guildhall_shared::ring::{RingShapeError, RingVector};
 use guildhall_shared::round_parameters::RoundParameters;
 use guildhall_shared::{frame, wire};
 
@@ -170,7 +170,7 @@ impl<'a> Registry<'a> {
         if found != recorded.sum {
             return Err(damaged(format!("expected sum {}, found {found}", recorded.sum)).into());
         }
-        let mut sum = RingSum::zero(self.parameters.ring, self.parameters.parameters as usize);
+        let mut sum = RingVector::zero(self.parameters.ring, self.parameters.parameters as usize);
         sum.add_bytes(words).map_err(|e: RingShapeError| damaged(e.to_string()))?;
         let next = state.next(self.spec, &sum.centred());
         next.map_err(|e: ShapeError| damaged(e.to_string()).into())

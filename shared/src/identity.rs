@@ -75,7 +75,7 @@ impl fmt::Debug for Signature {
 }
 
 /// A signature that does not verify.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the signature over {label:?} does not verify under key {key:?}")]
 pub struct SignatureError {
     /// What was signed.

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::id::Name;
 use crate::model_spec::{Architecture, ModelSpec};
 use crate::optimizer::OptimizerSpec;
+use crate::secagg::MaskGenerator;
 use crate::task::Task;
 use crate::wire;
 
@@ -119,12 +120,29 @@ impl PrivacySpec {
     }
 }
 
+/// How updates travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// Secure aggregation: the server reads nothing but the sum.
+    #[default]
+    Masked,
+    /// No masks: the server reads each update. For fewer than three merchants and for debugging.
+    Plain,
+}
+
 /// Sizes and times of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundSpec {
-    /// Fewest merchants with which a round starts and settles.
+    /// How updates travel.
+    pub aggregation: Aggregation,
+    /// Merchants that may collude with the server, where that is more than the rule's (n − 1)/3; masked rounds only.
+    pub colluders_min: u32,
+    /// What expands mask keys; masked rounds only.
+    pub mask_generator: MaskGenerator,
+    /// Fewest merchants with which a round starts and settles; masked rounds need at least m_min, whatever is said here.
     pub quorum: u32,
-    /// Milliseconds from the offer until answers are no longer awaited.
+    /// Milliseconds from the offer until answers are no longer awaited; the same for every later message but the update.
     pub accept_deadline_ms: u64,
     /// Milliseconds from the start of training until updates are no longer awaited.
     pub update_deadline_ms: u64,

@@ -14,5 +14,6 @@ pub mod model_state;
 pub mod optimizer;
 pub mod ring;
 pub mod round_parameters;
+pub mod secagg;
 pub mod task;
 pub mod wire;

@@ -4,6 +4,9 @@
 //! enrolment (server-authenticated connection)    join ──EnrolRequest──▶ server ──EnrolReply──▶
 //! session (mutual TLS), on one bidirectional control stream:
 //!   client ──Hello──▶ ◀──Welcome── ◀──Job──   client ──CatchUp──▶ ◀──[Result]…──   client ──Ready──▶
+//! round (masked):
+//!   ◀──Offer──   Advertise | Decline ──▶   ◀──RoundRoster──   Shares ──▶   ◀──ForwardedShares──   [Update] ──▶
+//!   ◀──Receipt──   ◀──Survivors──   Certify ──▶   ◀──Certificate──   Unmask ──▶   ◀──[Result]── | ◀──Abort──
 //! round (plain mode):
 //!   ◀──Offer──   Accept | Decline ──▶   ◀──Begin──   [Update] ──▶   ◀──Receipt──   ◀──[Result]── | ◀──Abort──
 //! ```
@@ -12,6 +15,7 @@
 
 mod enrolment;
 mod round;
+mod secagg;
 mod session;
 
 use crate::frame::{self, FrameError, FrameHeader, LengthRule};
@@ -21,6 +25,11 @@ pub use enrolment::{ENROLMENT_TOKEN_BYTES, EnrolReply, EnrolRequest, Enrolled, I
 pub use round::{
     Abort, Accept, Begin, Decline, DeclineReason, Offer, Receipt, ResultHeader, RollBack, UpdateHeader,
     Verdict, join_vector, split_vector,
+};
+pub use secagg::{
+    Advertise, Certificate, CertificateSignature, Certify, Complaint, DealtShare, ForwardedShares,
+    MemberKeys, RevealedShare, RoundRoster, SealedShares, ShareHashes, Shares, SurvivingUpdate, Survivors,
+    Unmask,
 };
 pub use session::{CatchUp, Finished, Hello, Job, Ready, Refusal, Welcome};
 
@@ -106,6 +115,16 @@ message_set! {
         Accept = 0x0104, at most 512;
         /// Does not.
         Decline = 0x0105, at most 512;
+        /// M1.
+        Advertise = 0x0106, at most 512;
+        /// M3: at most 254 holders.
+        Shares = 0x0107, at most 64 << 10;
+        /// A dealer's share is unusable.
+        Complaint = 0x0108, at most 256;
+        /// M7.
+        Certify = 0x0109, at most 256;
+        /// M9: at most one share of every other merchant.
+        Unmask = 0x010A, at most 40 << 10;
     }
 }
 
@@ -130,6 +149,14 @@ message_set! {
         Finished = 0x0208, at most 256;
         /// The session is refused or ended, and why.
         Refusal = 0x0209, at most 1024;
+        /// M2.
+        RoundRoster = 0x020A, at most 256 << 10;
+        /// M4: at most one share of every other merchant.
+        ForwardedShares = 0x020B, at most 256 << 10;
+        /// M6.
+        Survivors = 0x020C, at most 128 << 10;
+        /// M8.
+        Certificate = 0x020D, at most 128 << 10;
     }
 }
 

@@ -51,7 +51,7 @@ fn config() -> impl bincode::config::Config {
 ///
 /// # Errors
 /// [`WireError::Malformed`] when the object is larger than [`OBJECT_BYTES_MAX`] or holds a sequence without a length.
-pub fn encode<T: Serialize>(object: &T) -> Result<Vec<u8>, WireError> {
+pub fn encode<T: Serialize + ?Sized>(object: &T) -> Result<Vec<u8>, WireError> {
     let name = std::any::type_name::<T>();
     let bytes =
         bincode::serde::encode_to_vec(object, config()).map_err(|_| WireError::Malformed { object: name })?;

@@ -91,8 +91,13 @@ fn every_sample_job_can_be_planned() {
     let mut seen = 0;
     for entry in std::fs::read_dir(&folder).expect("sample jobs").flatten() {
         let path = entry.path().display().to_string();
-        let report = json(&["plan", "--job", &path, "--merchants", "9", "--json"]);
+        let merchants = if path.contains("stores") { "100" } else { "9" };
+        let report = json(&["plan", "--job", &path, "--merchants", merchants, "--json"]);
         assert_keys(&report, &["label", "merchants", "parameters", "rounds"]);
+        assert_eq!(report["aggregation"], "masked", "{path}: masked rounds are the default");
+        assert!(report["obstacle"].is_null(), "{path}: {report}");
+        let text = std::fs::read_to_string(&path).expect("a job file");
+        assert!(text.contains("\naggregation = \"masked\"\n"), "{path} says how its updates travel");
         seen += 1;
     }
     assert!(seen >= 4, "{seen} sample jobs");
@@ -134,59 +139,122 @@ fn the_online_shoppers_samples_run_on_the_test_data() {
     assert!(none["epsilon"].is_null() && none["privacy"].as_str().expect("a label").contains("NO PRIVACY"));
 }
 
+const DEMO: [&str; 16] = [
+    "merchants",
+    "shoppers",
+    "parameters",
+    "rounds",
+    "mode",
+    "epsilon",
+    "delta",
+    "unit",
+    "protection",
+    "auc",
+    "newcomer",
+    "round_seconds",
+    "wall_seconds",
+    "model_hash",
+    "killed",
+    "data",
+];
+
 #[test]
-fn the_demo_runs_from_the_embedded_data_and_prints_its_object() {
+fn the_demo_runs_masked_from_the_embedded_data_and_prints_its_object() {
     let found = json(&["demo", "--rounds", "3", "--merchants", "4", "--draws", "1", "--json"]);
-    assert_keys(
-        &found,
-        &[
-            "merchants",
-            "shoppers",
-            "parameters",
-            "rounds",
-            "epsilon",
-            "delta",
-            "unit",
-            "auc",
-            "newcomer",
-            "round_seconds",
-            "wall_seconds",
-            "model_hash",
-            "data",
-        ],
-    );
+    assert_keys(&found, &DEMO);
     assert_keys(&found["auc"], &AUC);
     assert_keys(&found["newcomer"], &["local", "federated_private"]);
     assert_keys(&found["round_seconds"], &["median", "max"]);
     assert_keys(&found["data"], &["source", "sha256"]);
     assert_eq!((found["merchants"].as_u64(), found["rounds"].as_u64()), (Some(4), Some(3)));
-    assert!(found["epsilon"].as_f64().expect("a number") <= 4.0);
+    assert!(found["mode"].as_str().expect("a mode").starts_with("masked"), "{found}");
+    assert!(found["epsilon"].as_f64().expect("a number") <= 1.0);
     assert!(found["delta"].as_f64().expect("a number") <= 1e-6);
+    let protection = &found["protection"];
+    assert_eq!(protection["thresholds"]["survivors_min"], 3, "{protection}");
+    let epsilon = |key: &str| protection[key].as_f64().expect("a number");
+    assert!(epsilon("epsilon_outsider") < epsilon("epsilon"), "{protection}");
+    assert!(epsilon("epsilon") < epsilon("epsilon_if_all_others_collude"), "{protection}");
+    assert!(found["epsilon_spent_max"].as_f64().expect("a number") <= 1.0, "{found}");
 }
 
 #[test]
-fn bench_round_prints_its_object_and_survives_a_kill() {
-    let found = json(&[
-        "bench",
-        "round",
-        "--merchants",
-        "3",
-        "--parameters",
-        "2000",
-        "--rounds",
-        "3",
-        "--plain",
-        "--kill",
-        "1",
-        "--deadline-ms",
-        "2000",
-        "--json",
-    ]);
-    assert_keys(
-        &found,
-        &["round_seconds", "bytes_up", "bytes_down", "server", "client", "killed_round_seconds"],
-    );
-    assert!(found["bytes_up"].as_u64().expect("a number") >= 2 * 2000 * 4, "{found}");
+fn the_demo_goes_on_when_a_merchant_is_killed_in_mid_round() {
+    let found = json(&["demo", "--rounds", "4", "--merchants", "4", "--draws", "1", "--kill", "1", "--json"]);
+    let killed = &found["killed"];
+    assert_eq!((killed["merchants"].as_u64(), killed["survivors"].as_u64()), (Some(1), Some(3)), "{killed}");
+    assert_eq!(killed["attempts_given_up"], 0, "{killed}");
+}
+
+#[test]
+fn the_demo_of_departments_in_plain_mode_says_so() {
+    let arguments = ["--by", "departments", "--merchants", "4", "--rounds", "2", "--draws", "1", "--plain"];
+    let found = json(&[&["demo", "--json"][..], &arguments].concat());
+    assert!(found["mode"].as_str().expect("a mode").starts_with("plain"), "{found}");
+    assert!(found["protection"]["thresholds"].is_null(), "{found}");
+    // Two merchants have no masked rounds; the way out is named.
+    let two = guildhall(&["demo", "--merchants", "2"]);
+    assert_eq!(two.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&two.stderr).contains("--plain"));
+}
+
+const BENCH_ROUND: [&str; 8] = [
+    "mode",
+    "round_seconds",
+    "bytes_up",
+    "bytes_down",
+    "server",
+    "client",
+    "killed_round_seconds",
+    "each_round",
+];
+
+fn bench_round(more: &[&str]) -> Value {
+    let sizes = ["bench", "round", "--parameters", "20000", "--deadline-ms", "4000", "--json"];
+    let found = json(&[&sizes[..], more].concat());
+    assert_keys(&found, &BENCH_ROUND);
+    found
+}
+
+#[test]
+fn bench_round_is_masked_and_survives_kills_in_every_second_round() {
+    let found = bench_round(&["--merchants", "5", "--rounds", "5", "--kill", "1"]);
+    assert_eq!(found["mode"], "NO PRIVACY: masked sum without noise");
+    let rounds = found["each_round"].as_array().expect("rounds");
+    let figures = |key: &str| rounds.iter().filter_map(|r| r[key].as_u64()).collect::<Vec<_>>();
+    assert_eq!(figures("killed"), [1, 0, 1, 0], "{found}");
+    assert_eq!((figures("merchants")[0], figures("merchants")[2]), (4, 4), "{found}");
+    assert_eq!(found["aborted"], 0, "{found}");
+    let words = found["vector_bytes"].as_u64().expect("a number");
+    let up = found["bytes_up_per_merchant"].as_u64().expect("a number");
+    assert!(up >= words && up <= words + words / 10 + 8_000, "{up} bytes for {words}: {found}");
+    let too_many =
+        guildhall(&["bench", "round", "--merchants", "5", "--rounds", "3", "--kill", "2", "--json"]);
+    assert_eq!(too_many.status.code(), Some(1), "of five one may be lost");
+}
+
+#[test]
+fn bench_round_without_masks_says_so() {
+    let found = bench_round(&["--merchants", "3", "--rounds", "3", "--plain", "--kill", "1"]);
+    assert_eq!(found["mode"], "NO PRIVACY: no noise, no masks");
+    assert!(found["bytes_up"].as_u64().expect("a number") >= 2 * 20_000 * 4, "{found}");
+    assert_eq!(found["each_round"][0]["killed"], 1, "{found}");
+}
+
+#[test]
+fn bench_aggregation_unmasks_the_right_sum() {
+    for more in [&["--wide"][..], &["--threads", "1"]] {
+        let sizes = ["bench", "aggregation", "--merchants", "12", "--parameters", "3000", "--dropouts", "2"];
+        let found = json(&[&sizes[..], more, &["--json"]].concat());
+        assert_keys(&found, &["client_seconds", "server_seconds", "wall_seconds", "mode"]);
+        assert_keys(
+            &found["client_seconds"],
+            &["quantise", "keys_and_shares", "mask", "certificates", "total"],
+        );
+        assert_eq!(found["sum_is_right"], true, "{found}");
+    }
+    let too_many = guildhall(&["bench", "aggregation", "--merchants", "12", "--dropouts", "3"]);
+    assert_eq!(too_many.status.code(), Some(1));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/masked.rs"]
+mod masked;
 
 use std::time::Duration;
 

@@ -2,6 +2,8 @@
 //!
 //! The tests themselves lie in `integration/`, one file per subject, each with a `[[test]]` entry in `Cargo.toml`.
 
+pub mod manifest;
+pub mod secagg;
 pub mod source;
 
 use std::path::{Path, PathBuf};

@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
 use guildhall_privacy::ledger::{self, BudgetLimit, Ledger, LedgerError, Reservation, Reserved};
-use guildhall_privacy::parameter::{PicoRho, Protection};
+use guildhall_privacy::parameter::{PicoRho, Protection, Travel};
 use guildhall_privacy::update::{CommittedUpdate, SealedUpdate};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
-use guildhall_shared::job::PrivacySpec;
 use guildhall_shared::message::DeclineReason;
-use guildhall_shared::round_parameters::RoundMode;
 
 use super::report;
 use crate::config::Budget;
@@ -145,16 +143,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Charge and record of one attempt, from the numbers this client derived itself.
 fn reservation(order: &ReserveOrder) -> Reservation {
-    let parameters = &order.parameters;
-    let protection = match (parameters.mode, order.spec.privacy) {
-        (RoundMode::LocalNoise, PrivacySpec::Gaussian { delta, .. }) => Protection::Gaussian {
-            bound: parameters.clipping_bound,
-            noise_standard_deviation_local: parameters.noise_standard_deviation_local,
-            honest_shares: u64::from(parameters.honest_noise_shares),
-            delta,
-        },
-        _ => Protection::None,
-    };
+    let protection = Protection::of(&order.parameters, &order.spec.privacy);
     Reservation {
         job: order.spec.name.clone(),
         job_digest: order.job,
@@ -162,6 +151,7 @@ fn reservation(order: &ReserveOrder) -> Reservation {
         round: order.round,
         unit: order.spec.privacy.unit(),
         protection,
+        travel: Travel::of(&order.parameters),
         charge: protection.charge(),
         purpose: order.spec.purpose.clone(),
         label: report::label(&order.spec),
@@ -184,7 +174,8 @@ fn refusal(error: LedgerError) -> Result<ReserveRefusal, ClientError> {
         }
         LedgerError::JobChanged { .. }
         | LedgerError::TextTooLong { .. }
-        | LedgerError::ChargeDiffers { .. } => (DeclineReason::Policy, explanation),
+        | LedgerError::ChargeDiffers { .. }
+        | LedgerError::ShareInPlain { .. } => (DeclineReason::Policy, explanation),
         fatal => return Err(fatal.into()),
     };
     Ok(ReserveRefusal { reason, explanation })

@@ -56,6 +56,12 @@ pub enum SealError {
     /// No permit.
     #[error(transparent)]
     Permit(#[from] PermitRefused),
+    /// Masks without a masked round, or the other way round.
+    #[error("expected masks exactly in a masked round; the round is \"{mode}\"")]
+    Masks {
+        /// The label of the round's mode.
+        mode: &'static str,
+    },
 }
 
 /// Contributions from the merchant's own data.
@@ -140,7 +146,11 @@ impl Contributor for FromData {
     }
 }
 
-/// Draws noise, then trains, then seals. [`ClippedSum::zero`] stands in for training that fails.
+/// Draws noise, then trains, then masks, then seals. [`ClippedSum::zero`] stands in for training that fails.
+///
+/// # Privacy
+/// In a masked round the noise is this merchant's share of it, and protects nobody without the masks: a sum is masked in
+/// the same expression that noises it. A sum that wraps around the ring costs utility, and stops nothing.
 ///
 /// # Errors
 /// [`SealError`], before any row is read.
@@ -149,20 +159,32 @@ pub fn seal(
     noise: &mut dyn NoiseSource,
     dangerous: DangerousPolicy,
     spec: &JobSpec,
-    order: &TrainOrder,
+    mut order: TrainOrder,
 ) -> Result<SealedUpdate, SealError> {
+    let masks = order.masks.take();
     let parameters = &order.parameters;
-    let dimension = parameters.parameters as usize;
+    let (ring, dimension) = (parameters.ring, parameters.parameters as usize);
     let clipping = ClippingParameters::new(&spec.clipping, dimension)?;
-    match parameters.mode {
-        RoundMode::LocalNoise => {
-            let share = NoiseShare::draw(noise, parameters.noise_standard_deviation_local, dimension)?;
-            Ok(contribution(contributor, &clipping, order).add_noise(share).seal(parameters.ring))
+    let mut share = || NoiseShare::draw(noise, parameters.noise_standard_deviation_local, dimension);
+    let sum = || contribution(contributor, &clipping, &order);
+    match (parameters.mode, masks) {
+        (RoundMode::Masked, Some(masks)) => {
+            let share = share()?;
+            Ok(sum().add_noise(share).mask(masks, ring))
         }
-        RoundMode::Unprotected => {
+        (RoundMode::MaskedUnprotected, Some(masks)) => {
             let permit = UnprotectedPermit::from_policy(dangerous)?;
-            Ok(contribution(contributor, &clipping, order).leave_unprotected(&permit).seal(parameters.ring))
+            Ok(sum().leave_unprotected(&permit).mask(masks, ring))
         }
+        (RoundMode::LocalNoise, None) => {
+            let share = share()?;
+            Ok(sum().add_noise(share).seal(ring))
+        }
+        (RoundMode::Unprotected, None) => {
+            let permit = UnprotectedPermit::from_policy(dangerous)?;
+            Ok(sum().leave_unprotected(&permit).seal(ring))
+        }
+        (mode, _) => Err(SealError::Masks { mode: mode.label() }),
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use guildhall_privacy::update::DangerousPolicy;
 use guildhall_shared::digest::Digest;
+use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
-use guildhall_shared::message::UpdateHeader;
+use guildhall_shared::message::{ServerMessage, UpdateHeader};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::wire;
 
@@ -16,6 +17,7 @@ use super::keeper::Keeper;
 use super::session::Wire;
 use super::{Client, OpenJob, Sealed, report};
 use crate::error::ClientError;
+use crate::event::Event;
 use crate::folder::{Access, write_durably};
 use crate::model_store::{ModelStore, Retention, StoredModel};
 use crate::participant::{Input, Output, Permission, Report, ReserveOrder, TrainOrder};
@@ -37,17 +39,32 @@ impl Client {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for output in self.decide(input).await? {
+                if self.halts_before(&output) {
+                    return Ok(());
+                }
                 inputs.extend(self.perform(output, wire).await?);
             }
         }
         Ok(())
     }
 
-    /// Asks the participant. A result is hashed and applied on a blocking thread.
+    /// Whether a test asked this client to fall silent before this step.
+    fn halts_before(&mut self, output: &Output) -> bool {
+        let RoundId { round, attempt } = self.attempt;
+        let Some(stage) = self.sources.halt_at.and_then(|halt| halt.comes_before(output, round)) else {
+            return self.halted;
+        };
+        self.halted = true;
+        let label = self.job.as_ref().map_or(String::new(), |job| job.label.clone());
+        self.tell(Event::Halted { round, attempt, stage, label });
+        true
+    }
+
+    /// Asks the participant. Results are hashed and applied, and keys and shares worked on, on a blocking thread.
     async fn decide(&mut self, input: Input) -> Result<Vec<Output>, ClientError> {
         let now_ms = self.now_ms();
         let participant = Arc::clone(&self.participant);
-        let heavy = matches!(input, Input::Result { .. });
+        let heavy = is_heavy(&input);
         let ask = move || {
             let mut out = Vec::new();
             let verdict =
@@ -165,8 +182,16 @@ impl Client {
 
     async fn reserve(&mut self, order: &ReserveOrder) -> Result<Input, ClientError> {
         let sid = order.sid;
+        self.attempt = order.round;
         let answer = match self.books.reserve(order).await? {
-            Ok(()) => Input::Reserved { sid },
+            // Drawn after the debit is durable, for this attempt alone, and kept nowhere but in its stage.
+            Ok(()) => match (self.sources.seed)() {
+                Ok(seed) => Input::Reserved { sid, seed },
+                Err(error) => {
+                    let reason = format!("the operating system gives no random bytes: {error}");
+                    Input::Impossible { sid, reason }
+                }
+            },
             Err(refusal) => Input::ReserveRefused { sid, refusal },
         };
         self.note_epsilon();
@@ -187,7 +212,7 @@ impl Client {
         let allow_privacy_none = self.config.policy.privacy_none == Permission::Allowed;
         tokio::task::spawn_blocking(move || {
             let dangerous = DangerousPolicy { allow_privacy_none };
-            let update = seal(&*contributor, &mut *open_noise(), dangerous, &spec, &order);
+            let update = seal(&*contributor, &mut *open_noise(), dangerous, &spec, order);
             let _ = answer.send(Sealed { sid, update: update.map_err(|error| error.to_string()) });
         });
     }
@@ -204,5 +229,17 @@ impl Client {
 
     fn note_epsilon(&self) {
         self.books.note_epsilon(&self.service, self.job.as_ref().map(|job| &job.spec.name));
+    }
+}
+
+/// Whether an input takes milliseconds to seconds to decide upon: signatures, key agreements, whole vectors.
+fn is_heavy(input: &Input) -> bool {
+    use ServerMessage::{Certificate, ForwardedShares, RoundRoster, Survivors};
+    match input {
+        Input::Result { .. } => true,
+        Input::Message(message) => {
+            matches!(message, RoundRoster(_) | ForwardedShares(_) | Survivors(_) | Certificate(_))
+        }
+        _ => false,
     }
 }

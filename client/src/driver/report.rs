@@ -1,6 +1,6 @@
 //! What the participant reports becomes events and counters.
 
-use guildhall_shared::job::{JobSpec, PrivacySpec};
+use guildhall_shared::job::JobSpec;
 use guildhall_shared::round_parameters::RoundMode;
 
 use super::Client;
@@ -10,11 +10,7 @@ use crate::serve::Vitals;
 
 /// The label of a job's offers and models: how updates travel, and what protects the shoppers.
 pub(super) fn label(spec: &JobSpec) -> String {
-    let mode = match spec.privacy {
-        PrivacySpec::Gaussian { .. } => RoundMode::LocalNoise,
-        PrivacySpec::None { .. } => RoundMode::Unprotected,
-    };
-    format!("{}; {}", mode.label(), spec.privacy.label())
+    format!("{}; {}", RoundMode::of(spec).label(), spec.privacy.label())
 }
 
 impl Client {
@@ -38,7 +34,10 @@ impl Client {
             Report::NewModel { .. } => Vitals::count(&vitals.versions),
             Report::Stopped { .. } => Vitals::count(&vitals.stopped),
             Report::Finished { .. } => self.finished = true,
-            Report::RosterPinned { .. } | Report::JobAnnounced { .. } | Report::AttemptEnded { .. } => {}
+            Report::RosterPinned { .. }
+            | Report::JobAnnounced { .. }
+            | Report::Stage { .. }
+            | Report::AttemptEnded { .. } => {}
         }
         self.tell(self.event(report));
     }
@@ -61,6 +60,9 @@ impl Client {
                 Event::Declined { round: at.round, attempt: at.attempt, reason, label }
             }
             Report::Committed(at) => Event::Committed { round: at.round, attempt: at.attempt, label },
+            Report::Stage { round: at, stage } => {
+                Event::Stage { round: at.round, attempt: at.attempt, stage, label }
+            }
             Report::AttemptEnded { round: at, reason } => {
                 Event::AttemptEnded { round: at.round, attempt: at.attempt, reason, label }
             }

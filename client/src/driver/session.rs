@@ -86,6 +86,10 @@ impl Client {
         wire: &mut Option<Wire>,
         shutdown: Pin<&mut S>,
     ) -> Result<Option<Ending>, ClientError> {
+        if self.halted {
+            shutdown.await;
+            return Ok(Some(Ending::Shutdown));
+        }
         if let Some(reason) = self.hang_up.take() {
             return Ok(Some(Ending::Lost(reason)));
         }
@@ -120,7 +124,7 @@ impl Client {
                 self.books.keep(sid, update);
                 Input::Trained { sid }
             }
-            Err(reason) => Input::TrainingImpossible { sid, reason },
+            Err(reason) => Input::Impossible { sid, reason },
         };
         self.feed(input, wire).await?;
         // Not committed by now: its attempt is over.

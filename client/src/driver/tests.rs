@@ -1,12 +1,14 @@
 //! A whole client process against a scripted server: real QUIC, real ledger, real files; scripted noise and training.
 
+mod masked;
 mod scene;
+mod sealing;
 
 use std::time::Duration;
 
 use guildhall_shared::id::RoundId;
 use guildhall_shared::message::{Abort, ClientMessage, DeclineReason, Finished};
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 
 use crate::event::Event;
 use scene::{Contribution, Scene};
@@ -28,7 +30,7 @@ async fn a_client_takes_part_derives_the_model_serves_it_and_ends() {
     header.verify(&scene.identity()).unwrap();
     assert_eq!(header.hash, guildhall_shared::digest::Digest::of_bytes(&words));
     // The known contribution (512, −256, 0) with the scripted noise of 1,000 everywhere.
-    let mut sum = RingSum::zero(scene.server.parameters().ring, 3);
+    let mut sum = RingVector::zero(scene.server.parameters().ring, 3);
     sum.add_bytes(&words).unwrap();
     assert_eq!(sum.centred(), [1512, 744, 1000]);
     let (result, words) = scene.server.settle(&offer, &sum.centred());
@@ -63,7 +65,7 @@ async fn training_that_fails_or_panics_sends_its_noise_all_the_same() {
         session.hear().await;
         session.say(scene.server.begin(&offer)).await;
         let (_, words) = session.receive_update(scene.vector_bytes()).await;
-        let mut sum = RingSum::zero(scene.server.parameters().ring, 3);
+        let mut sum = RingVector::zero(scene.server.parameters().ring, 3);
         sum.add_bytes(&words).unwrap();
         assert_eq!(sum.centred(), [1000, 1000, 1000]);
         scene.stop();

@@ -1,153 +1,175 @@
-//! One attempt at a round: from the offer to the upload. [core]
+//! The live attempt: its stages in both modes, training and the upload, and how it ends. [core]
 
 use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
-use guildhall_shared::message::{
-    Abort, Accept, Begin, Decline, DeclineReason, Offer, Receipt, UpdateHeader, Verdict,
-};
+use guildhall_shared::job::Aggregation;
+use guildhall_shared::message::{Abort, Begin, Decline, DeclineReason, Receipt, UpdateHeader, Verdict};
+use guildhall_shared::model_state::ModelState;
+use guildhall_shared::secagg::client::{Advertised, Certified, Masked, Sharing, Uploaded};
+use guildhall_shared::secagg::mask::MaskSet;
 
-use super::job::{FollowedJob, Opening};
 use super::records::are_merchants;
-use super::{Outcome, Output, Participant, Refused, Report, ReserveOrder, ReserveRefusal, TrainOrder, send};
+use super::{AttemptStage, Outcome, Output, Participant, Refused, Report, TrainOrder, send};
 
-/// Where an attempt stands. Each stage is entered once, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The debit is on its way to the disk.
-    Reserving,
-    /// Accepted; waits for the start.
-    Reserved,
-    /// Trains.
-    Training { upload_at_ms: u64 },
-    /// The commitment is on its way to the disk.
-    Committing { upload_at_ms: u64 },
-    /// Spent for ever; waits for its slot.
-    Committed { upload_at_ms: u64, hash: Digest },
-    /// Sent, once.
-    Uploaded,
+/// What an attempt was opened with. It stays the same whatever else is heard: a roll-back in mid-attempt does not change
+/// the model that is trained from, which everybody's keys and signatures name.
+pub(super) struct Origin {
+    pub sid: Digest,
+    pub round: RoundId,
+    /// Hash of the model to train from.
+    pub model: Digest,
+    /// That model.
+    pub state: Arc<ModelState>,
 }
 
 /// The live attempt. There is at most one.
 pub(super) struct Attempt {
-    sid: Digest,
-    round: RoundId,
-    stage: Stage,
-    /// Why it is over, where an answer from the disk must be awaited before it can be dropped.
-    cancelled: Option<(Outcome, &'static str)>,
+    pub origin: Origin,
+    pub stage: Stage,
+}
+
+/// Where an attempt stands. Each stage is entered once, in this order, and moves its secrets to the next.
+pub(super) enum Stage {
+    /// The debit is on its way to the disk.
+    Reserving,
+    /// Plain mode: accepted; waits for the start.
+    Accepted,
+    /// Masked: keys are advertised; waits for everybody's.
+    Advertised(Box<Advertised>),
+    /// Masked: shares are dealt; waits for the others'.
+    Sharing(Box<Sharing>),
+    /// Trains.
+    Training { upload_at_ms: u64, cover: Cover },
+    /// The commitment is on its way to the disk.
+    Committing { upload_at_ms: u64, cover: Cover },
+    /// Spent for ever; waits for its slot.
+    Committed { upload_at_ms: u64, hash: Digest, cover: Cover },
+    /// Plain mode: sent, once.
+    Sent,
+    /// Masked: sent, once; waits for the survivors.
+    Uploaded(Box<Uploaded>),
+    /// Masked: signed one set of survivors; waits for their certificate.
+    Certified(Box<Certified>),
+    /// Masked: revealed its shares, once; waits for the result.
+    Unmasked,
+    /// Over and without secrets, but an answer from the disk is awaited before it can be dropped.
+    Cancelled { awaited: Answer, outcome: Outcome, reason: &'static str },
+}
+
+/// What hides the update on its way.
+pub(super) enum Cover {
+    /// Nothing: its own full noise protects it.
+    Plain,
+    /// Masks, which training took along; here is what takes them off the sum again.
+    Masked(Box<Masked>),
+}
+
+/// What the disk has yet to say.
+pub(super) enum Answer {
+    Reservation,
+    Commitment,
+}
+
+impl Stage {
+    /// What the attempt is doing, for a message that comes at the wrong time.
+    fn describe(&self) -> &'static str {
+        match self {
+            Stage::Reserving => "this client is reserving its budget",
+            Stage::Accepted => "this client waits for the start",
+            Stage::Advertised(_) => "this client waits for everybody's keys",
+            Stage::Sharing(_) => "this client waits for the others' shares",
+            Stage::Training { .. } => "this client trains",
+            Stage::Committing { .. } => "this client commits its update",
+            Stage::Committed { .. } => "this client waits for its upload slot",
+            Stage::Sent | Stage::Unmasked => "this client waits for the result",
+            Stage::Uploaded(_) => "this client waits for the survivors",
+            Stage::Certified(_) => "this client waits for the survivors' certificate",
+            Stage::Cancelled { .. } => "the attempt is over",
+        }
+    }
 }
 
 impl Attempt {
     pub fn sid(&self) -> Digest {
-        self.sid
+        self.origin.sid
     }
 
     pub fn round(&self) -> RoundId {
-        self.round
+        self.origin.round
     }
 
     pub fn is_uploaded(&self) -> bool {
-        self.stage == Stage::Uploaded
+        matches!(self.stage, Stage::Sent | Stage::Uploaded(_) | Stage::Certified(_) | Stage::Unmasked)
+    }
+}
+
+/// Why a stage was not taken.
+pub(super) enum NotTaken {
+    /// No attempt of this session id is live.
+    NotLive,
+    /// It is, in another stage.
+    Elsewhere(&'static str),
+}
+
+impl NotTaken {
+    pub fn refused(self, message: &'static str, found: Digest) -> Refused {
+        match self {
+            NotTaken::NotLive => Refused::OtherAttempt { message, found },
+            NotTaken::Elsewhere(stage) => Refused::OutOfOrder { message, stage },
+        }
     }
 }
 
 impl Participant {
-    pub(super) fn offer(&mut self, now_ms: u64, offer: Offer, out: &mut Vec<Output>) -> Result<(), Refused> {
-        offer.verify(&self.standing.federation_key)?;
-        FollowedJob::find(&mut self.job, "Offer", &offer.job)?;
-        self.consider(now_ms, offer, out);
-        Ok(())
-    }
-
-    /// An offer that had to wait is decided once nothing else is under way.
-    pub(super) fn take_up_held_offer(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        if let Some(offer) = self.held_offer.take() {
-            self.consider(now_ms, offer, out);
-        }
-    }
-
-    fn consider(&mut self, now_ms: u64, offer: Offer, out: &mut Vec<Output>) {
-        let Some(job) = &mut self.job else { return };
-        if let Some((reason, explanation)) =
-            objection(job, &self.standing.federation, self.pinned.map(|p| p.digest), &offer)
-        {
-            return self.decline(&offer, reason, explanation, out);
-        }
-        // The sum that makes the offered version may still be on its way, and end the live attempt as it should.
-        if offer.version > job.version || job.opening == Opening::Awaited || job.loading.is_some() {
-            let unknown = offer.version > job.newest;
-            job.newest = job.newest.max(offer.version);
-            let waits = job.waiting_since_ms.is_some();
-            self.held_offer = Some(offer);
-            if unknown || !waits {
-                self.wait_for_records(now_ms, out);
-            }
-            return;
-        }
-        self.end_attempt("the server opened another attempt", out);
-        if self.attempt.is_some() {
-            self.held_offer = Some(offer);
-            return;
-        }
-        let Some(job) = &mut self.job else { return };
-        job.seen = Some(offer.round);
-        let order = ReserveOrder {
-            sid: offer.sid(),
-            job: job.digest,
-            spec: Arc::clone(&job.spec),
-            round: offer.round,
-            parameters: job.parameters.clone(),
-            model: job.model,
-        };
-        self.attempt =
-            Some(Attempt { sid: order.sid, round: offer.round, stage: Stage::Reserving, cancelled: None });
-        out.push(Output::Reserve(Box::new(order)));
-    }
-
-    fn decline(&mut self, offer: &Offer, reason: DeclineReason, explanation: String, out: &mut Vec<Output>) {
-        if let Some(job) = self.job.as_mut().filter(|_| reason != DeclineReason::Stale) {
-            job.seen = job.seen.max(Some(offer.round));
-        }
-        send(Decline { sid: offer.sid(), reason }, out);
-        out.push(Output::Report(Report::Declined { round: offer.round, reason: explanation }));
-    }
-
-    pub(super) fn reserved(&mut self, now_ms: u64, sid: Digest, out: &mut Vec<Output>) {
-        let Some(attempt) = live(&mut self.attempt, &sid, |stage| stage == Stage::Reserving) else { return };
-        attempt.stage = Stage::Reserved;
-        let round = attempt.round;
-        if let Some((outcome, reason)) = attempt.cancelled {
-            self.end_attempt_as(outcome, reason, out);
-            self.take_up_held_offer(now_ms, out);
-            return;
-        }
-        let Some(job) = &self.job else { return };
-        send(Accept::sign(sid, job.model, job.parameters_digest, &self.standing.identity), out);
-        out.push(Output::Report(Report::Accepted(round)));
-    }
-
-    pub(super) fn reserve_refused(
+    /// Takes the live attempt out if it has this session id and a stage that `open` wants; otherwise it stays as it is.
+    pub(super) fn take<T>(
         &mut self,
-        now_ms: u64,
-        sid: Digest,
-        refusal: ReserveRefusal,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(attempt) = live(&mut self.attempt, &sid, |stage| stage == Stage::Reserving) else { return };
-        let round = attempt.round;
-        self.attempt = None;
-        send(Decline { sid, reason: refusal.reason }, out);
-        out.push(Output::Report(Report::Declined { round, reason: refusal.explanation }));
-        self.take_up_held_offer(now_ms, out);
+        sid: &Digest,
+        open: impl FnOnce(Stage) -> Result<T, Stage>,
+    ) -> Result<(Origin, T), NotTaken> {
+        let Some(Attempt { origin, stage }) = self.attempt.take_if(|attempt| attempt.origin.sid == *sid)
+        else {
+            return Err(NotTaken::NotLive);
+        };
+        match open(stage) {
+            Ok(opened) => Ok((origin, opened)),
+            Err(stage) => {
+                let elsewhere = NotTaken::Elsewhere(stage.describe());
+                self.enter(origin, stage);
+                Err(elsewhere)
+            }
+        }
+    }
+
+    pub(super) fn enter(&mut self, origin: Origin, stage: Stage) {
+        self.attempt = Some(Attempt { origin, stage });
+    }
+
+    /// Whether a message names the live attempt and belongs to its mode.
+    pub(super) fn expect(
+        &self,
+        message: &'static str,
+        found: Digest,
+        aggregation: Aggregation,
+    ) -> Result<(), Refused> {
+        let live = self.attempt.as_ref().is_some_and(|attempt| attempt.origin.sid == found);
+        match self.job.as_ref().filter(|_| live) {
+            None => Err(Refused::OtherAttempt { message, found }),
+            Some(job) if job.spec.round.aggregation == aggregation => Ok(()),
+            Some(job) => Err(Refused::OtherMode { message, mode: job.parameters.mode.label() }),
+        }
     }
 
     pub(super) fn begin(&mut self, now_ms: u64, begin: &Begin, out: &mut Vec<Output>) -> Result<(), Refused> {
-        let found = begin.sid;
-        let unknown = Refused::OtherAttempt { message: "Begin", found };
-        let (Some(job), Some(pinned)) = (&self.job, self.pinned) else { return Err(unknown) };
-        let Some(attempt) = live(&mut self.attempt, &found, |stage| stage == Stage::Reserved) else {
-            return Err(unknown);
+        const MESSAGE: &str = "Begin";
+        self.expect(MESSAGE, begin.sid, Aggregation::Plain)?;
+        let (Some(job), Some(pinned), Some(attempt)) = (&self.job, &self.pinned, &self.attempt) else {
+            return Err(NotTaken::NotLive.refused(MESSAGE, begin.sid));
+        };
+        let Stage::Accepted = attempt.stage else {
+            return Err(NotTaken::Elsewhere(attempt.stage.describe()).refused(MESSAGE, begin.sid));
         };
         let (quorum, merchants) = (job.parameters.quorum, job.parameters.merchants);
         if !are_merchants(&begin.participants, quorum, merchants) {
@@ -157,61 +179,123 @@ impl Participant {
             self.end_attempt("the round started without this merchant", out);
             return Ok(());
         }
-        attempt.stage = Stage::Training { upload_at_ms: now_ms + job.spec.round.upload_slot_ms };
-        out.push(Output::Train(Box::new(TrainOrder {
-            sid: attempt.sid,
-            job: job.digest,
-            round: attempt.round,
-            state: Arc::clone(&job.state),
-            parameters: job.parameters.clone(),
-        })));
+        if let Some(Attempt { origin, .. }) = self.attempt.take() {
+            self.train(now_ms, origin, Cover::Plain, None, out);
+        }
         Ok(())
     }
 
+    /// Training starts. From here on nothing that depends on rows decides what is sent and when.
+    pub(super) fn train(
+        &mut self,
+        now_ms: u64,
+        origin: Origin,
+        cover: Cover,
+        masks: Option<MaskSet>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(job) = &self.job else { return };
+        out.push(Output::Train(Box::new(TrainOrder {
+            sid: origin.sid,
+            job: job.digest,
+            round: origin.round,
+            state: Arc::clone(&origin.state),
+            parameters: job.parameters.clone(),
+            masks,
+        })));
+        let upload_at_ms = now_ms + job.spec.round.upload_slot_ms;
+        self.enter(origin, Stage::Training { upload_at_ms, cover });
+    }
+
     pub(super) fn trained(&mut self, sid: Digest, out: &mut Vec<Output>) {
-        let training = |stage| matches!(stage, Stage::Training { .. });
-        let Some(attempt) = live(&mut self.attempt, &sid, training) else { return };
-        if let Stage::Training { upload_at_ms } = attempt.stage {
-            attempt.stage = Stage::Committing { upload_at_ms };
-            out.push(Output::Commit { sid });
+        let training = |stage| match stage {
+            Stage::Training { upload_at_ms, cover } => Ok((upload_at_ms, cover)),
+            other => Err(other),
+        };
+        let Ok((origin, (upload_at_ms, cover))) = self.take(&sid, training) else { return };
+        self.enter(origin, Stage::Committing { upload_at_ms, cover });
+        out.push(Output::Commit { sid });
+    }
+
+    /// There is no randomness, so there can be no keys or no noise.
+    pub(super) fn impossible(&mut self, now_ms: u64, sid: Digest, reason: String, out: &mut Vec<Output>) {
+        let unspent = |stage| match stage {
+            Stage::Reserving | Stage::Training { .. } => Ok(None),
+            Stage::Cancelled { awaited: Answer::Reservation, reason, .. } => Ok(Some(reason)),
+            other => Err(other),
+        };
+        let Ok((origin, cancelled)) = self.take(&sid, unspent) else { return };
+        out.push(Output::Refund { sid });
+        if cancelled.is_none() {
+            // The server need not wait for this merchant.
+            send(Decline { sid, reason: DeclineReason::Storage }, out);
+        }
+        let awaited = cancelled.is_some();
+        let reason = cancelled.map_or(reason, str::to_owned);
+        out.push(Output::Report(Report::AttemptEnded { round: origin.round, reason }));
+        if awaited {
+            self.take_up_held_offer(now_ms, out);
         }
     }
 
-    pub(super) fn training_impossible(&mut self, sid: Digest, reason: String, out: &mut Vec<Output>) {
-        let training = |stage| matches!(stage, Stage::Training { .. });
-        let Some(attempt) = live(&mut self.attempt, &sid, training) else { return };
-        let round = attempt.round;
-        self.attempt = None;
-        out.push(Output::Refund { sid });
-        // The server need not wait for this merchant's update.
-        send(Decline { sid, reason: DeclineReason::Storage }, out);
-        out.push(Output::Report(Report::AttemptEnded { round, reason }));
-    }
-
     pub(super) fn committed(&mut self, now_ms: u64, sid: Digest, hash: Digest, out: &mut Vec<Output>) {
-        let committing = |stage| matches!(stage, Stage::Committing { .. });
-        let Some(attempt) = live(&mut self.attempt, &sid, committing) else { return };
-        let Stage::Committing { upload_at_ms } = attempt.stage else { return };
-        attempt.stage = Stage::Committed { upload_at_ms, hash };
-        out.push(Output::Report(Report::Committed(attempt.round)));
-        if let Some((outcome, reason)) = attempt.cancelled {
-            self.end_attempt_as(outcome, reason, out);
-            self.take_up_held_offer(now_ms, out);
-        } else {
-            self.upload_when_due(now_ms, out);
+        let committing = |stage| match stage {
+            Stage::Committing { upload_at_ms, cover } => Ok(Ok((upload_at_ms, cover))),
+            Stage::Cancelled { awaited: Answer::Commitment, outcome, reason } => Ok(Err((outcome, reason))),
+            other => Err(other),
+        };
+        let Ok((origin, committing)) = self.take(&sid, committing) else { return };
+        let round = origin.round;
+        out.push(Output::Report(Report::Committed(round)));
+        match committing {
+            Ok((upload_at_ms, cover)) => {
+                if let Cover::Masked(_) = cover {
+                    out.push(Output::Report(Report::Stage { round, stage: AttemptStage::Committed }));
+                }
+                self.enter(origin, Stage::Committed { upload_at_ms, hash, cover });
+                self.upload_when_due(now_ms, out);
+            }
+            Err((outcome, reason)) => {
+                out.push(Output::Settle { sid, outcome });
+                out.push(Output::Report(Report::AttemptEnded { round, reason: reason.into() }));
+                self.take_up_held_offer(now_ms, out);
+            }
         }
     }
 
     /// Uploads at the slot, never before it, and once.
     pub(super) fn upload_when_due(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let Some(attempt) = &mut self.attempt else { return };
-        let Stage::Committed { upload_at_ms, hash } = attempt.stage else { return };
-        if now_ms < upload_at_ms {
-            out.push(Output::WakeAt { at_ms: upload_at_ms });
-            return;
+        let Some(attempt) = self.attempt.take() else { return };
+        let Attempt { origin, stage } = attempt;
+        match stage {
+            Stage::Committed { upload_at_ms, hash, cover } if now_ms >= upload_at_ms => {
+                self.upload(origin, hash, cover, out);
+            }
+            stage => {
+                if let Stage::Committed { upload_at_ms, .. } = stage {
+                    out.push(Output::WakeAt { at_ms: upload_at_ms });
+                }
+                self.enter(origin, stage);
+            }
         }
-        attempt.stage = Stage::Uploaded;
-        out.push(Output::Upload { header: UpdateHeader::sign(attempt.sid, hash, &self.standing.identity) });
+    }
+
+    fn upload(&mut self, origin: Origin, hash: Digest, cover: Cover, out: &mut Vec<Output>) {
+        let identity = &self.standing.identity;
+        match cover {
+            Cover::Plain => {
+                let header = UpdateHeader::sign(origin.sid, hash, identity);
+                out.push(Output::Upload { header });
+                self.enter(origin, Stage::Sent);
+            }
+            Cover::Masked(masked) => {
+                let (uploaded, header) = masked.sign(hash, identity);
+                out.push(Output::Upload { header });
+                let stage = AttemptStage::Uploaded;
+                out.push(Output::Report(Report::Stage { round: origin.round, stage }));
+                self.enter(origin, Stage::Uploaded(Box::new(uploaded)));
+            }
+        }
     }
 
     pub(super) fn receipt(&self, receipt: &Receipt) -> Result<(), Refused> {
@@ -227,7 +311,7 @@ impl Participant {
             self.held_offer = None;
         }
         // One that is over already may have crossed the server's message.
-        if live(&mut self.attempt, &abort.sid, |_| true).is_some() {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.origin.sid == abort.sid) {
             self.end_attempt("the server aborted the attempt", out);
         }
     }
@@ -236,68 +320,32 @@ impl Participant {
         self.end_attempt_as(Outcome::Aborted, reason, out);
     }
 
-    /// Ends the live attempt, if any: what was not committed is given back, what was is spent.
+    /// Ends the live attempt, if any: its secrets are wiped, what was not committed is given back, what was is spent.
     pub(super) fn end_attempt_as(&mut self, outcome: Outcome, reason: &'static str, out: &mut Vec<Output>) {
-        let Some(mut attempt) = self.attempt.take() else { return };
-        let sid = attempt.sid;
-        match attempt.stage {
+        let Some(Attempt { origin, stage }) = self.attempt.take() else { return };
+        let sid = origin.sid;
+        match stage {
             // The disk has yet to answer; it is dropped then.
-            Stage::Reserving | Stage::Committing { .. } => {
-                attempt.cancelled = Some((outcome, reason));
-                self.attempt = Some(attempt);
-                return;
+            Stage::Reserving => {
+                let awaited = Answer::Reservation;
+                return self.enter(origin, Stage::Cancelled { awaited, outcome, reason });
             }
-            Stage::Reserved | Stage::Training { .. } => out.push(Output::Refund { sid }),
-            Stage::Committed { .. } | Stage::Uploaded => out.push(Output::Settle { sid, outcome }),
+            Stage::Committing { .. } => {
+                let awaited = Answer::Commitment;
+                return self.enter(origin, Stage::Cancelled { awaited, outcome, reason });
+            }
+            Stage::Cancelled { awaited, .. } => {
+                return self.enter(origin, Stage::Cancelled { awaited, outcome, reason });
+            }
+            Stage::Accepted | Stage::Advertised(_) | Stage::Sharing(_) | Stage::Training { .. } => {
+                out.push(Output::Refund { sid });
+            }
+            Stage::Committed { .. }
+            | Stage::Sent
+            | Stage::Uploaded(_)
+            | Stage::Certified(_)
+            | Stage::Unmasked => out.push(Output::Settle { sid, outcome }),
         }
-        out.push(Output::Report(Report::AttemptEnded { round: attempt.round, reason: reason.into() }));
+        out.push(Output::Report(Report::AttemptEnded { round: origin.round, reason: reason.into() }));
     }
-}
-
-fn live<'a>(
-    attempt: &'a mut Option<Attempt>,
-    sid: &Digest,
-    in_stage: impl Fn(Stage) -> bool,
-) -> Option<&'a mut Attempt> {
-    attempt.as_mut().filter(|attempt| attempt.sid == *sid && in_stage(attempt.stage))
-}
-
-/// Why an offer is declined, if it is. Everything is compared with what this client derived itself.
-fn objection(
-    job: &FollowedJob,
-    federation: &Digest,
-    roster: Option<Digest>,
-    offer: &Offer,
-) -> Option<(DeclineReason, String)> {
-    let mismatch = |what: &str, expected: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
-        Some((DeclineReason::Mismatch, format!("the offer's {what}: expected {expected:?}, found {found:?}")))
-    };
-    if let Some(reason) = &job.stopped {
-        return Some((DeclineReason::Mismatch, format!("stopped: {reason}")));
-    }
-    if let Some(reason) = &job.objection {
-        return Some((DeclineReason::Policy, reason.clone()));
-    }
-    if offer.federation != *federation {
-        return mismatch("federation", federation, &offer.federation);
-    }
-    if Some(offer.roster) != roster {
-        return mismatch("roster", &roster, &offer.roster);
-    }
-    if offer.parameters != job.parameters {
-        return mismatch("numbers", &job.parameters, &offer.parameters);
-    }
-    if let Some(seen) = job.seen.filter(|seen| offer.round <= *seen) {
-        return Some((
-            DeclineReason::Stale,
-            format!("expected an attempt after {seen}, found {}", offer.round),
-        ));
-    }
-    if offer.version < job.version {
-        return mismatch("version", &job.version, &offer.version);
-    }
-    if offer.version == job.version && offer.model != job.model {
-        return mismatch("model", &job.model, &offer.model);
-    }
-    None
 }

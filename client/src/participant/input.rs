@@ -9,6 +9,10 @@ use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::{ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
+use guildhall_shared::secagg::mask::MaskSet;
+use guildhall_shared::secagg::seed::SessionSeed;
+
+use super::AttemptStage;
 
 /// What the participant is told.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub enum Input {
     Reserved {
         /// The attempt.
         sid: Digest,
+        /// Fresh from the operating system, drawn after the debit, for this attempt alone.
+        seed: SessionSeed,
     },
     /// Answer to [`Output::Reserve`]: it is not.
     ReserveRefused {
@@ -61,8 +67,9 @@ pub enum Input {
         /// The attempt.
         sid: Digest,
     },
-    /// There is no update, for a reason that has nothing to do with rows: the noise could not be drawn.
-    TrainingImpossible {
+    /// Answer to [`Output::Reserve`] or [`Output::Train`]: there can be no update, for a reason that has nothing to do with
+    /// rows: the seed or the noise could not be drawn.
+    Impossible {
         /// The attempt.
         sid: Digest,
         /// Why.
@@ -118,14 +125,16 @@ pub enum Output {
         /// Never drop this version while the process runs: a roll-back needs it.
         keep: bool,
     },
-    /// Debit the budget durably; answered by [`Input::Reserved`] or [`Input::ReserveRefused`].
+    /// Debit the budget durably; answered by [`Input::Reserved`], [`Input::ReserveRefused`] or
+    /// [`Input::Impossible`].
     Reserve(Box<ReserveOrder>),
     /// Give an uncommitted reservation back.
     Refund {
         /// The attempt.
         sid: Digest,
     },
-    /// Draw noise, train, clip, add the noise, seal; answered by [`Input::Trained`], whatever training came to.
+    /// Draw noise, train, clip, add the noise and the masks, seal; answered by [`Input::Trained`], whatever training came
+    /// to.
     Train(Box<TrainOrder>),
     /// Make the commitment of the sealed update durable; answered by [`Input::Committed`].
     Commit {
@@ -170,8 +179,7 @@ pub struct ReserveOrder {
     pub model: Digest,
 }
 
-/// What is to be trained.
-#[derive(Clone, Debug, PartialEq)]
+/// What is to be trained. Serves once: its masks do.
 pub struct TrainOrder {
     /// The attempt.
     pub sid: Digest,
@@ -183,6 +191,17 @@ pub struct TrainOrder {
     pub state: Arc<ModelState>,
     /// The round's numbers, as derived by this client.
     pub parameters: RoundParameters,
+    /// What hides the update; none in plain mode.
+    pub masks: Option<MaskSet>,
+}
+
+impl std::fmt::Debug for TrainOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrainOrder")
+            .field("sid", &self.sid)
+            .field("round", &self.round)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of a committed update. Its debit stays in every case.
@@ -231,6 +250,13 @@ pub enum Report {
     },
     /// The debit is durable.
     Committed(RoundId),
+    /// A masked attempt went one step further.
+    Stage {
+        /// Which attempt.
+        round: RoundId,
+        /// What is done.
+        stage: AttemptStage,
+    },
     /// An attempt came to nothing.
     AttemptEnded {
         /// Which.

@@ -11,6 +11,7 @@ use guildhall_shared::model_spec::ModelSpec;
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
 
+use super::masked::SignedSurvivors;
 use super::records::Record;
 use super::{Output, Participant, Refused, Report, send};
 
@@ -52,6 +53,8 @@ pub(super) struct FollowedJob {
     pub settled: Option<RoundId>,
     /// The greatest (round, attempt) decided upon.
     pub seen: Option<RoundId>,
+    /// The survivors this client signed, by session, of rounds that are not settled.
+    pub signed: BTreeMap<Digest, SignedSurvivors>,
     /// Whether the server knows, in this session, from which version on to send.
     pub asked: bool,
     /// Whether what was asked for is not complete.
@@ -100,6 +103,7 @@ impl FollowedJob {
             wanted: BTreeSet::new(),
             settled: None,
             seen: None,
+            signed: BTreeMap::new(),
             asked: false,
             replaying: false,
             waiting_since_ms: None,

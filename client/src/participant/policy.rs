@@ -49,9 +49,9 @@ impl JobPattern {
 pub struct Policy {
     /// Jobs by name.
     pub jobs: Vec<JobPattern>,
-    /// Plain mode: local noise, and the server reads each noised update.
+    /// Plain mode: the server reads each update, with the noise the job asks for. Masked rounds need no permission.
     pub plain_mode: Permission,
-    /// Jobs without any privacy; under `[dangerous]`.
+    /// Jobs without any privacy, masked or not, for masks do not protect from the model; under `[dangerous]`.
     pub privacy_none: Permission,
 }
 
@@ -61,15 +61,19 @@ impl Policy {
         if !self.jobs.iter().any(|pattern| pattern.matches(&job.name)) {
             return Some(format!("job {} is not listed under policy.jobs of client.toml", job.name));
         }
-        match mode {
-            RoundMode::LocalNoise if self.plain_mode == Permission::Denied => {
-                Some("the job runs in plain mode, and client.toml says policy.allow_plain_mode = false".into())
-            }
-            RoundMode::Unprotected if self.privacy_none == Permission::Denied => Some(
+        let without_noise = matches!(mode, RoundMode::MaskedUnprotected | RoundMode::Unprotected);
+        if without_noise && self.privacy_none == Permission::Denied {
+            return Some(
                 "the job declares privacy = \"none\", and client.toml does not say dangerous.allow_privacy_none = true"
                     .into(),
-            ),
-            _ => None,
+            );
         }
+        let without_masks = matches!(mode, RoundMode::LocalNoise | RoundMode::Unprotected);
+        if without_masks && self.plain_mode == Permission::Denied {
+            return Some(
+                "the job runs in plain mode, and client.toml says policy.allow_plain_mode = false".into(),
+            );
+        }
+        None
     }
 }

@@ -6,7 +6,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{ResultHeader, RollBack};
 use guildhall_shared::model_state::ModelState;
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 
 use super::job::{FollowedJob, Opening};
 use super::{Outcome, Output, Participant, Refused, Report};
@@ -132,6 +132,7 @@ impl Participant {
                 self.arrive(header.version, Arc::new(state), model, out);
                 if let Some(job) = &mut self.job {
                     job.settled = Some(header.round);
+                    job.signed.retain(|_, signed| signed.round > header.round);
                 }
             }
             Err(reason) => self.stop(reason, out),
@@ -219,7 +220,7 @@ impl Participant {
 
     /// A round settled: the live attempt at it, or at an earlier one, is over.
     fn conclude(&mut self, header: &ResultHeader, out: &mut Vec<Output>) {
-        let Some(own) = self.pinned.map(|pinned| pinned.own) else { return };
+        let Some(own) = self.pinned.as_ref().map(|pinned| pinned.own) else { return };
         let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.round() <= header.round) else {
             return;
         };
@@ -248,10 +249,19 @@ fn derive_next(
             parameters.quorum, parameters.merchants
         ));
     }
+    if let Some(signed) = job.signed.get(&header.sid).filter(|signed| signed.survivors != header.contributors)
+    {
+        return Err(format!(
+            "{what}: expected the sum of the {} survivors this client signed for the attempt, found the sum of another set \
+             of {} merchants",
+            signed.survivors.len(),
+            header.contributors.len()
+        ));
+    }
     if job.settled.is_some_and(|settled| header.round <= settled) {
         return Err(format!("{what}: expected a later round than the one before, found {}", header.round));
     }
-    let mut sum = RingSum::zero(parameters.ring, parameters.parameters as usize);
+    let mut sum = RingVector::zero(parameters.ring, parameters.parameters as usize);
     sum.add_bytes(words).map_err(|error| format!("{what}: {error}"))?;
     let next = job.state.next(&job.spec, &sum.centred()).map_err(|error| format!("{what}: {error}"))?;
     let derived = next.hash(&job.model_spec);

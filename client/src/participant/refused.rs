@@ -3,7 +3,8 @@
 use guildhall_shared::digest::Digest;
 use guildhall_shared::identity::{RosterError, SignatureError};
 use guildhall_shared::job::JobError;
-use guildhall_shared::ring::RingOverflow;
+use guildhall_shared::round_parameters::RoundParametersError;
+use guildhall_shared::secagg::client::Breach;
 
 /// A statement of the server's that is refused. The server is to blame, unless said otherwise.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,9 +48,9 @@ pub enum Refused {
     /// The job breaks the rules of jobs.
     #[error("the announced job is refused: {0}")]
     Job(JobError),
-    /// The job's sum might wrap.
+    /// The job has no rounds with so many merchants.
     #[error("the announced job is refused: {0}")]
-    Overflow(#[from] RingOverflow),
+    Parameters(#[from] RoundParametersError),
     /// A message about a job that is not followed.
     #[error("{message}: expected job {expected}, found {found}")]
     OtherJob {
@@ -68,6 +69,25 @@ pub enum Refused {
         /// Found.
         found: Digest,
     },
+    /// A message of the other mode.
+    #[error("{message}: not a message of this round's mode, which is \"{mode}\"")]
+    OtherMode {
+        /// Which message.
+        message: &'static str,
+        /// The label of the round's mode.
+        mode: &'static str,
+    },
+    /// A message before or after its time.
+    #[error("{message}: out of order, {stage}")]
+    OutOfOrder {
+        /// Which message.
+        message: &'static str,
+        /// Where the attempt stands.
+        stage: &'static str,
+    },
+    /// A message that breaks the rules of secure aggregation: the attempt is over.
+    #[error("the attempt is over, because the server's message breaks the rules of secure aggregation: {0}")]
+    Breach(#[from] Breach),
     /// The participants of an attempt are not an ascending list of merchants.
     #[error("Begin: expected at least {quorum} merchants below #{merchants} in ascending order")]
     Participants {

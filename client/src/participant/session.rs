@@ -22,13 +22,13 @@ pub(super) fn check_roster(standing: &Standing, signed: &SignedRoster) -> Result
             && entry.certificate == standing.certificate
     });
     let own = own.ok_or_else(|| Refused::NotListed { merchant: standing.merchant.to_string() })?;
-    Ok(Pinned { digest: signed.roster.digest(), merchants: signed.roster.len() as u32, own })
+    Ok(Pinned { digest: signed.roster.digest(), roster: Arc::new(signed.roster.clone()), own })
 }
 
 impl Participant {
     pub(super) fn greet(&mut self, out: &mut Vec<Output>) {
         self.connected = true;
-        let roster = self.pinned.map(|pinned| pinned.digest);
+        let roster = self.pinned.as_ref().map(|pinned| pinned.digest);
         let hello =
             Hello { federation: self.standing.federation, roster, software: self.standing.software.clone() };
         send(hello, out);
@@ -51,24 +51,25 @@ impl Participant {
         }
         let Some(signed) = welcome.roster else { return Ok(()) };
         let roster = check_roster(&self.standing, &signed)?;
-        match self.pinned {
+        match &self.pinned {
             Some(pinned) if pinned.digest == roster.digest => Ok(()),
             Some(pinned) => Err(Refused::RosterChanged { expected: pinned.digest, found: roster.digest }),
             None => {
-                self.pinned = Some(roster);
                 out.push(Output::PinRoster(Box::new(signed)));
-                let (roster, merchants) = (roster.digest, roster.merchants);
-                out.push(Output::Report(Report::RosterPinned { roster, merchants }));
+                let (digest, merchants) = (roster.digest, roster.merchants());
+                self.pinned = Some(roster);
+                out.push(Output::Report(Report::RosterPinned { roster: digest, merchants }));
                 Ok(())
             }
         }
     }
 
     pub(super) fn announced(&mut self, now_ms: u64, job: Job, out: &mut Vec<Output>) -> Result<(), Refused> {
-        let pinned = self.pinned.ok_or(Refused::NoRoster)?;
+        let pinned = self.pinned.as_ref().ok_or(Refused::NoRoster)?;
+        let (roster, merchants) = (pinned.digest, pinned.merchants());
         job.verify(&self.standing.federation_key)?;
-        if job.roster != pinned.digest {
-            return Err(Refused::RosterChanged { expected: pinned.digest, found: job.roster });
+        if job.roster != roster {
+            return Err(Refused::RosterChanged { expected: roster, found: job.roster });
         }
         let digest = job.spec.digest();
         if let Some(followed) = self.job.as_mut().filter(|followed| followed.digest == digest) {
@@ -78,13 +79,13 @@ impl Participant {
             return Ok(());
         }
         job.spec.check().map_err(Refused::Job)?;
-        let parameters = RoundParameters::derive(&job.spec, pinned.merchants)?;
+        let parameters = RoundParameters::derive(&job.spec, merchants)?;
         let objection = self.standing.policy.objection(&job.spec, parameters.mode);
         self.end_attempt("another job was announced", out);
         self.held_offer = None;
         let spec = Arc::new(job.spec);
         let followed =
-            FollowedJob::new(digest, Arc::clone(&spec), parameters, pinned.digest, objection, job.version);
+            FollowedJob::new(digest, Arc::clone(&spec), parameters, roster, objection, job.version);
         self.job = Some(followed);
         out.push(Output::OpenJob { digest, spec });
         Ok(())

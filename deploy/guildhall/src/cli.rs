@@ -69,22 +69,24 @@ pub enum Command {
 /// Who the demo's merchants are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum MerchantsBy {
-    /// Nine departments of a retailer
-    Department,
-    /// The retailer's largest stores
+    /// The retailer's largest stores, each knowing all households that shop there
+    #[value(alias = "stores")]
     Store,
+    /// Nine departments of a retailer, each knowing a tenth of its households
+    #[value(alias = "departments")]
+    Department,
 }
 
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Who the merchants are
-    #[arg(long, value_enum, default_value = "department")]
+    #[arg(long, value_enum, default_value = "store")]
     pub by: MerchantsBy,
     /// The reader's own data: a folder with one .csv or .parquet file of baskets per merchant
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Share of its households each merchant knows [default: 0.1 for departments, 1.0 for stores]
+    /// Share of its households each merchant knows [default: 1.0 for stores, 0.1 for departments]
     #[arg(long)]
     pub share: Option<f64>,
     /// Privacy budget of the whole job for one shopper [default: the job's]
@@ -93,10 +95,20 @@ pub struct DemoArgs {
     /// Rounds [default: the job's]
     #[arg(long)]
     pub rounds: Option<u32>,
-    /// Number of merchants [default: 9 departments, 20 stores]
+    /// Number of merchants, each a process [default: 100 stores, 9 departments]
     #[arg(long)]
     pub merchants: Option<usize>,
-    /// Draws of the shares the figures are averaged over; the first is the one that runs in processes
+    /// Kill this many merchants with SIGKILL in the middle of a round, after they dealt their shares and before their
+    /// masked update, and bring them back later. Of 100 merchants a round survives the loss of 20; beyond, it is aborted
+    /// and tried again when they are back
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub kill: usize,
+    /// Plain mode: no masks, every merchant adds its full noise, the server reads each noised update. For fewer than three
+    /// merchants, and for comparison
+    #[arg(long)]
+    pub plain: bool,
+    /// Draws the figures are averaged over; the first is the one that runs in processes. A draw is another share of the
+    /// households, or, where each merchant knows all of its households, other noise
     #[arg(long, default_value_t = 3)]
     pub draws: u64,
     /// Keep everything (keys, ledgers, models, logs, a picture) in this folder
@@ -190,7 +202,7 @@ pub struct JoinArgs {
     /// TOML file with a `data` table, as `guildhall data check FILE` suggests; without it the client only follows jobs
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Take part in plain rounds, in which the server reads each noised update
+    /// Take part in plain rounds too, in which no masks hide the noised update from the server
     #[arg(long)]
     pub allow_plain_mode: bool,
 }
@@ -226,9 +238,9 @@ pub struct SimulateArgs {
     /// The folder with the data, or the file itself
     #[arg(long)]
     pub data: PathBuf,
-    /// How updates are noised
-    #[arg(long, value_enum, default_value = "masked")]
-    pub mode: NoiseMode,
+    /// How updates are noised and travel [default: as the job's own rounds, masked unless it says otherwise]
+    #[arg(long, value_enum)]
+    pub mode: Option<NoiseMode>,
     /// Another epsilon than the job's
     #[arg(long)]
     pub epsilon: Option<f64>,
@@ -307,8 +319,10 @@ pub enum DataCommand {
 /// `bench …`
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Rounds of real processes on loopback, with dummy training
+    /// Rounds of real processes on loopback, with dummy training: masked, unless --plain
     Round(BenchRoundArgs),
+    /// The arithmetic of one masked attempt in this process: keys, shares, masks, certificates; no network, no noise
+    Aggregation(BenchAggregationArgs),
 }
 
 /// `bench round`
@@ -323,18 +337,42 @@ pub struct BenchRoundArgs {
     /// Rounds; the first is not counted
     #[arg(long, default_value_t = 6)]
     pub rounds: u32,
-    /// Plain rounds, without masks (the only kind so far)
+    /// Plain rounds: no masks, the server reads each update
     #[arg(long)]
     pub plain: bool,
-    /// Kill this many clients in the middle of the second round
-    #[arg(long, default_value_t = 0)]
+    /// Kill this many clients in every second round, after keys and shares are exchanged and before their masked vector is
+    /// sent; they are started again after the round
+    #[arg(long, value_name = "K", default_value_t = 0)]
     pub kill: usize,
     /// Milliseconds until missing updates are no longer awaited
     #[arg(long, default_value_t = 30_000)]
     pub deadline_ms: u64,
-    /// Draw full noise too
+    /// Draw noise too. Without it the rounds protect nobody and say so
     #[arg(long)]
     pub noise: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bench aggregation`
+#[derive(Debug, Args)]
+pub struct BenchAggregationArgs {
+    /// Number of merchants; from 129 on with the sparse graph
+    #[arg(long, default_value_t = 100)]
+    pub merchants: usize,
+    /// Parameters of the model
+    #[arg(long, default_value_t = 1 << 20)]
+    pub parameters: usize,
+    /// Merchants that vanish after their shares and before their masked vector
+    #[arg(long, default_value_t = 0)]
+    pub dropouts: usize,
+    /// Threads that the clients share [default: one for each core]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Words of 64 bits, as jobs with noise need them, instead of the narrowest that hold the sum
+    #[arg(long)]
+    pub wide: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

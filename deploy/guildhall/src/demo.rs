@@ -1,4 +1,4 @@
-//! `guildhall demo`: a whole federation on one machine, on a public data set, in a minute.
+//! `guildhall demo`: a whole federation on one machine, on a public data set, in two minutes.
 //!
 //! ```text
 //! market (rows of each merchant) ─▶ federation (server and clients, each a process, real rounds) ─▶ the private model
@@ -6,37 +6,36 @@
 //! ```
 
 mod federation;
+mod kill;
 mod market;
+mod models;
 mod picture;
+mod progress;
+mod protection;
 mod question;
 mod report;
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use guildhall_privacy::accountant::zcdp::{charge, epsilon_upper_bound};
-use guildhall_shared::id::Name;
+use guildhall_privacy::parameter::Protection;
 use guildhall_shared::job::{JobSpec, PrivacySpec};
-use guildhall_shared::model_state::ModelState;
+use guildhall_shared::round_parameters::RoundMode;
 use rayon::prelude::*;
 
 use crate::bench::Spread;
 use crate::cli::DemoArgs;
-use crate::comparison::{AucTable, Baselines};
+use crate::comparison::AucTable;
 use crate::error::{CommandError, Context as _};
-use crate::federated::{self, Merchants, NoiseMode};
+use crate::federated::{self, Merchants};
 use crate::folder::Folder;
 use crate::output;
 use federation::Outcome;
+use kill::Kill;
 use market::Market;
+use models::Draws;
 use picture::Picture;
-use report::{DataSource, DemoReport, DrawMacro, Newcomer, mean, mean_table};
-
-/// The merchant that plays the newcomer.
-const NEWCOMER: &str = "cosmetics";
-
-/// Fewest merchants that remain when one plays the newcomer.
-const NEWCOMER_OTHERS_MIN: usize = 3;
+use protection::ProtectionReport;
+use report::{DataSource, DemoReport, DrawMacro, mean_table};
 
 /// Runs the demo and prints its report.
 pub fn run(arguments: &DemoArgs) -> Result<(), CommandError> {
@@ -45,29 +44,32 @@ pub fn run(arguments: &DemoArgs) -> Result<(), CommandError> {
         return Err(CommandError::message("--draws: expected at least 1, found 0"));
     }
     let market = Market::open(arguments)?;
+    let kill = Kill::plan(arguments.kill, &market)?;
     let folder = match &arguments.keep {
         Some(path) => Folder::kept(path)?,
         None => Folder::temporary()?,
     };
     say(&format!("Guildhall demo: {}", market.describe()));
-    let draws: Vec<Merchants> =
-        (0..arguments.draws).into_par_iter().map(|draw| market.draw(draw)).collect::<Result<_, _>>()?;
+    let draws = Draws::of(&market, arguments.draws)?;
     let job = market.job();
     say(&format!(
         "{} merchants, {} shoppers, {} parameters, {} rounds; {}",
-        draws[0].len(),
-        shoppers(&draws[0]),
+        market.merchants().len(),
+        draws.shoppers(),
         job.model().parameter_count(),
         job.rounds,
         job.privacy.label()
     ));
-    let outcome = federation::run(&market, job, folder.path())?;
+    say(&format!("mode: {}", RoundMode::of(job).label()));
+    let outcome = federation::run(&market, kill, folder.path())?;
     say("comparing with what the merchants could do alone, without privacy, and in other draws …");
-    let tables = tables(job, &draws, outcome.model())?;
-    let newcomer = newcomer(job, &draws)?;
-    let report = report(&market, job, &draws, &tables, newcomer, &outcome, started)?;
-    std::fs::write(folder.path().join("auc_and_epsilon.svg"), picture(job, &draws[0], &outcome, &tables[0])?)
-        .context("writing the picture")?;
+    let tables = draws.tables(job, outcome.model())?;
+    let report = report(&market, &draws, &tables, &outcome, started)?;
+    std::fs::write(
+        folder.path().join("auc_and_epsilon.svg"),
+        picture(&market, draws.first(), &outcome, &tables[0])?,
+    )
+    .context("writing the picture")?;
     output::print(arguments.json, &report, || report.to_text() + &outcome.question_text())?;
     if arguments.keep.is_some() {
         say(&format!("everything is kept in {}", folder.path().display()));
@@ -80,104 +82,51 @@ fn say(text: &str) {
     eprintln!("{text}");
 }
 
-fn shoppers(merchants: &Merchants) -> usize {
-    merchants.values().map(|splits| splits.train.shoppers.len()).sum()
-}
-
 fn is_private(job: &JobSpec) -> bool {
     matches!(job.privacy, PrivacySpec::Gaussian { .. })
 }
 
-/// The table of each draw; the first draw's federated model came from the processes.
-fn tables(
-    job: &JobSpec,
-    draws: &[Merchants],
-    from_processes: &ModelState,
-) -> Result<Vec<AucTable>, CommandError> {
-    let table = |(draw, merchants): (usize, &Merchants)| {
-        let baselines = Baselines::fit(&job.task, merchants);
-        let plain = federated::train(job, merchants, NoiseMode::None, &mut |_| ())?;
-        let plain = federated::score(job, &plain.released(), merchants)?;
-        let private = match (is_private(job), draw) {
-            (false, _) => None,
-            (true, 0) => Some(federated::score(job, &from_processes.released(), merchants)?),
-            (true, _) => {
-                let model = federated::train(job, merchants, NoiseMode::Plain, &mut |_| ())?;
-                Some(federated::score(job, &model.released(), merchants)?)
-            }
-        };
-        Ok(baselines.compare(&plain, private.as_ref()))
-    };
-    draws.par_iter().enumerate().map(|(draw, merchants)| table((draw, merchants))).collect()
-}
-
-/// One merchant sits out; the others' private model scores its shoppers.
-fn newcomer(job: &JobSpec, draws: &[Merchants]) -> Result<Option<Newcomer>, CommandError> {
-    let merchants = &draws[0];
-    let name = merchants.keys().find(|name| name.as_str() == NEWCOMER).or_else(|| merchants.keys().next());
-    let Some(name) = name.filter(|_| merchants.len() > NEWCOMER_OTHERS_MIN).cloned() else { return Ok(None) };
-    let mode = if is_private(job) { NoiseMode::Plain } else { NoiseMode::None };
-    let one = |merchants: &Merchants| -> Result<(Option<f64>, Option<f64>), CommandError> {
-        let others: Merchants = merchants.iter().filter(|(other, _)| **other != name).map(pair).collect();
-        let alone: Merchants = merchants.iter().filter(|(other, _)| **other == name).map(pair).collect();
-        let model = federated::train(job, &others, mode, &mut |_| ())?;
-        let federated = federated::auc(job, &model.released(), &alone)?;
-        let own = guildhall_client::evaluate::AucSummary::of(&Baselines::fit(&job.task, &alone).local);
-        Ok((own.r#macro, federated.r#macro))
-    };
-    let figures: Vec<_> = draws.par_iter().map(one).collect::<Result<_, _>>()?;
-    Ok(Some(Newcomer {
-        merchant: name,
-        local: mean(figures.iter().map(|(own, _)| *own)),
-        federated_private: mean(figures.iter().map(|(_, federated)| *federated)),
-    }))
-}
-
-fn pair<T: Clone>((name, value): (&Name, &T)) -> (Name, T) {
-    (name.clone(), value.clone())
-}
-
-/// ε of `rounds` plain rounds for a shopper known to k merchants, each of which releases on its own.
-fn epsilon_after(job: &JobSpec, rounds: u32, merchants: u64) -> Option<f64> {
-    let PrivacySpec::Gaussian { delta, noise_standard_deviation, .. } = job.privacy else { return None };
-    let rho =
-        charge(job.clipping.bound, 1, noise_standard_deviation).saturating_mul(u64::from(rounds) * merchants);
-    Some(epsilon_upper_bound(rho.rho_upper_bound(), delta))
+/// ε of so many rounds for a shopper of one merchant, against whom the mode charges for.
+fn epsilon_after(market: &Market, rounds: u32) -> Option<f64> {
+    let PrivacySpec::Gaussian { delta, .. } = market.job().privacy else { return None };
+    let per_round = Protection::of(market.parameters(), &market.job().privacy).charge();
+    let rho = per_round.saturating_mul(u64::from(rounds)).rho_upper_bound();
+    Some(guildhall_privacy::accountant::zcdp::epsilon_upper_bound(rho, delta))
 }
 
 fn report(
     market: &Market,
-    job: &JobSpec,
-    draws: &[Merchants],
+    draws: &Draws,
     tables: &[AucTable],
-    newcomer: Option<Newcomer>,
     outcome: &Outcome,
     started: Instant,
 ) -> Result<DemoReport, CommandError> {
+    let job = market.job();
     let (epsilon, delta) = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } => (Some(epsilon), Some(delta)),
         PrivacySpec::None { .. } => (None, None),
     };
-    let merchants = draws[0].len();
-    let known_to: BTreeMap<u32, f64> = [1, 2, 5, merchants as u32]
-        .into_iter()
-        .filter(|k| *k as usize <= merchants)
-        .filter_map(|k| Some((k, epsilon_after(job, job.rounds, u64::from(k))?)))
-        .collect();
-    let auc = mean_table(tables).ok_or_else(|| CommandError::message("no draw was made"))?;
+    let merchants = market.merchants().len();
+    let protection = ProtectionReport::of(job, merchants)?;
     Ok(DemoReport {
         merchants,
-        shoppers: shoppers(&draws[0]),
+        shoppers: draws.shoppers(),
         parameters: job.model().parameter_count(),
         rounds: job.rounds,
+        mode: RoundMode::of(job).label(),
         epsilon,
         delta,
         unit: job.privacy.unit().describe(),
         privacy: job.privacy.label(),
-        epsilon_by_merchants: known_to,
-        auc,
+        epsilon_by_merchants: protection.as_ref().map(|p| p.epsilon_by_merchants.clone()).unwrap_or_default(),
+        protection,
+        epsilon_spent_max: is_private(job).then_some(outcome.epsilon_spent_max),
+        auc: mean_table(tables).ok_or_else(|| CommandError::message("no draw was made"))?,
         draws: tables.iter().map(DrawMacro::of).collect(),
-        newcomer,
+        draw_is: draws.describe(),
+        newcomer: draws.newcomer(job)?,
+        killed: outcome.killed.clone(),
+        aborted: outcome.aborted,
         round_seconds: Spread::of(&outcome.round_seconds),
         wall_seconds: started.elapsed().as_secs_f64(),
         model_hash: outcome.model_hash.clone(),
@@ -187,19 +136,20 @@ fn report(
 }
 
 fn picture(
-    job: &JobSpec,
+    market: &Market,
     merchants: &Merchants,
     outcome: &Outcome,
     table: &AucTable,
 ) -> Result<String, CommandError> {
+    let job = market.job();
     let auc: Vec<Option<f64>> = outcome
         .models
         .par_iter()
         .map(|model| federated::auc(job, &model.released(), merchants).map(|auc| auc.r#macro))
         .collect::<Result<_, _>>()?;
     let epsilon: Vec<f64> =
-        (0..outcome.models.len() as u32).filter_map(|rounds| epsilon_after(job, rounds, 1)).collect();
-    let caption = format!("{}; {}", job.name, job.privacy.label());
+        (0..outcome.models.len() as u32).filter_map(|rounds| epsilon_after(market, rounds)).collect();
+    let caption = format!("{}; {}; {}", job.name, RoundMode::of(job).label(), job.privacy.label());
     let picture = Picture {
         auc: &auc,
         epsilon: &epsilon,

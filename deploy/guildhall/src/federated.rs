@@ -1,7 +1,8 @@
 //! A federation in one process: the clients' and the server's own cores without sockets.
 //!
-//! Every merchant clips, quantises, draws noise, seals and commits exactly as its process would; the sum is made in the
-//! ring and every next model by the optimiser that all parties run. Only the ledger is in memory.
+//! Every merchant clips, quantises, draws noise, masks and commits exactly as its process would; the sum is made in the
+//! ring and every next model by the optimiser that all parties run. Only the ledger is in memory, and the masks are not
+//! agreed by messages: each merchant adds a mask of its own and takes off its neighbour's, so that all cancel in the sum.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +12,65 @@ use guildhall_client::evaluate::Scored;
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::Trainer;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
-use guildhall_privacy::accountant::zcdp::calibrate_local;
 use guildhall_privacy::ledger::{BudgetLimit, Ledger, Reservation};
 use guildhall_privacy::noise::{NoiseShare, OpenDpNoise};
-use guildhall_privacy::parameter::{ClippingParameters, Protection};
-use guildhall_privacy::plan::honest_shares_masked;
-use guildhall_privacy::update::{CommittedUpdate, DangerousPolicy, UnprotectedPermit};
+use guildhall_privacy::parameter::{ClippingParameters, Protection, Travel};
+use guildhall_privacy::update::{
+    CommittedUpdate, DangerousPolicy, NoisedUpdate, SealedUpdate, UnprotectedPermit,
+};
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::{Name, RoundId};
-use guildhall_shared::job::{JobSpec, PrivacySpec};
+use guildhall_shared::id::{MerchantIndex, Name, RoundId};
+use guildhall_shared::job::{Aggregation, JobSpec, PrivacySpec};
 use guildhall_shared::model_state::ModelState;
-use guildhall_shared::ring::{RingSum, RingWidth, SumBound};
+use guildhall_shared::ring::{RingVector, Sign};
+use guildhall_shared::round_parameters::{RoundMode, RoundParameters};
+use guildhall_shared::secagg::agreement::self_mask;
+use guildhall_shared::secagg::mask::MaskSet;
 use rayon::prelude::*;
 
 use crate::error::{CommandError, Context as _};
 
-/// How the merchants' updates are noised.
+/// How the merchants' updates are noised and travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum NoiseMode {
-    /// Secure aggregation's noise: every merchant adds a share sized for the honest survivors.
+    /// Secure aggregation: every merchant adds a share of the noise, sized for the honest survivors, and masks.
     Masked,
-    /// Plain mode: every merchant adds its full noise.
+    /// Plain mode: every merchant adds its full noise, nothing is masked.
     Plain,
-    /// No noise: no formal protection.
+    /// No noise and no masks: no formal protection.
     None,
+}
+
+impl NoiseMode {
+    /// The mode of a job's own rounds.
+    pub fn of(job: &JobSpec) -> Self {
+        match RoundMode::of(job) {
+            RoundMode::Masked => NoiseMode::Masked,
+            RoundMode::LocalNoise => NoiseMode::Plain,
+            RoundMode::MaskedUnprotected | RoundMode::Unprotected => NoiseMode::None,
+        }
+    }
+
+    /// The rounds of a job for n merchants as this mode has them.
+    ///
+    /// # Errors
+    /// Where the mode has no rounds for so many merchants.
+    pub fn parameters(self, job: &JobSpec, merchants: usize) -> Result<RoundParameters, CommandError> {
+        let mut job = job.clone();
+        // Nobody is missing in a simulation.
+        job.round.quorum = 1;
+        job.round.aggregation = match self {
+            NoiseMode::Masked => Aggregation::Masked,
+            NoiseMode::Plain | NoiseMode::None => Aggregation::Plain,
+        };
+        if job.round.aggregation == Aggregation::Plain {
+            job.round.colluders_min = 0;
+        }
+        if self == NoiseMode::None {
+            job.privacy = PrivacySpec::None { unit: job.privacy.unit() };
+        }
+        RoundParameters::derive(&job, merchants as u32).context("the rounds of the job")
+    }
 }
 
 /// Merchants by name, with what each may learn from and is tested on.
@@ -45,13 +81,13 @@ struct Pipeline<'a> {
     job: &'a JobSpec,
     trainer: &'a Trainer,
     clipping: ClippingParameters,
+    parameters: RoundParameters,
     protection: Protection,
-    ring: RingWidth,
 }
 
 /// One simulated merchant.
 struct Member<'a> {
-    name: &'a Name,
+    index: MerchantIndex,
     splits: &'a Splits,
     ledger: Ledger,
     key: ParticipationKey,
@@ -74,11 +110,12 @@ pub fn train(
         PrivacySpec::None { .. } => BudgetLimit { epsilon: 1.0, delta: 1e-6 },
     };
     let mut members = Vec::with_capacity(merchants.len());
-    for (name, splits) in merchants {
+    for (index, (name, splits)) in merchants.iter().enumerate() {
+        let index = MerchantIndex(index as u16);
         let key = ParticipationKey::from_bytes(
             Digest::of("guildhall simulated merchant", &[name.as_str().as_bytes()]).0,
         );
-        members.push(Member { name, splits, ledger: Ledger::simulated(limit).context("the ledger")?, key });
+        members.push(Member { index, splits, ledger: Ledger::simulated(limit).context("the ledger")?, key });
     }
     let mut model = ModelState::initial(job);
     on_model(&model);
@@ -88,7 +125,7 @@ pub fn train(
             .par_iter_mut()
             .map(|member| pipeline.update(member, &model, round))
             .collect::<Result<_, _>>()?;
-        let mut sum = RingSum::zero(pipeline.ring, model.weights.len());
+        let mut sum = RingVector::zero(pipeline.parameters.ring, model.weights.len());
         for update in &updates {
             sum.add_bytes(update.bytes()).context("the sum")?;
         }
@@ -105,24 +142,18 @@ impl<'a> Pipeline<'a> {
         mode: NoiseMode,
         merchants: usize,
     ) -> Result<Self, CommandError> {
-        let parameters = job.model().parameter_count();
-        let protection = protection(job, mode, merchants)?;
-        let noise = match protection {
-            Protection::Gaussian { noise_standard_deviation_local, .. } => noise_standard_deviation_local,
-            Protection::None => 0,
-        };
-        let bound = SumBound {
-            merchants: merchants as u64,
-            shoppers_per_merchant_max: job.round.shoppers_per_merchant_max,
-            clipping_bound: job.clipping.bound,
-            noise_standard_deviation_local: noise,
+        let parameters = mode.parameters(job, merchants)?;
+        let privacy = match mode {
+            NoiseMode::None => PrivacySpec::None { unit: job.privacy.unit() },
+            NoiseMode::Masked | NoiseMode::Plain => job.privacy,
         };
         Ok(Pipeline {
             job,
             trainer,
-            clipping: ClippingParameters::new(&job.clipping, parameters).context("the clip")?,
-            protection,
-            ring: RingWidth::narrowest_for(&bound).context("the ring")?,
+            clipping: ClippingParameters::new(&job.clipping, job.model().parameter_count())
+                .context("the clip")?,
+            protection: Protection::of(&parameters, &privacy),
+            parameters,
         })
     }
 
@@ -132,40 +163,45 @@ impl<'a> Pipeline<'a> {
         model: &ModelState,
         round: RoundId,
     ) -> Result<CommittedUpdate, CommandError> {
-        let reserved =
-            member.ledger.reserve(self.reservation(member.name, round)).context("the reservation")?;
+        let sid = session(self.job, round);
+        let reserved = member.ledger.reserve(self.reservation(sid, round)).context("the reservation")?;
+        // Before any row is read, as a merchant's own process does.
+        let noise = match self.protection {
+            Protection::Gaussian { noise_standard_deviation_local: sigma, .. } => {
+                Some(NoiseShare::draw(&mut OpenDpNoise, sigma, model.weights.len()).context("the noise")?)
+            }
+            Protection::None => None,
+        };
         let participation =
             Participation::new(&member.key, self.job.digest(), round, self.job.round.participation_rate);
         let enters = |shopper| participation.enters(shopper);
-        let train = &member.splits.train;
-        let sealed = match self.protection {
-            Protection::Gaussian { noise_standard_deviation_local: sigma, .. } => {
-                let noise =
-                    NoiseShare::draw(&mut OpenDpNoise, sigma, model.weights.len()).context("the noise")?;
-                let sum = self
-                    .trainer
-                    .clipped_sum(&model.weights, train, &enters, &self.clipping)
-                    .context("training")?;
-                sum.0.add_noise(noise).seal(self.ring)
-            }
-            Protection::None => {
+        let (sum, _) = self
+            .trainer
+            .clipped_sum(&model.weights, &member.splits.train, &enters, &self.clipping)
+            .context("training")?;
+        let sealed = match noise {
+            Some(noise) => self.seal(sum.add_noise(noise), sid, member.index),
+            None => {
                 let permit = UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true })
                     .context("the policy")?;
-                let sum = self
-                    .trainer
-                    .clipped_sum(&model.weights, train, &enters, &self.clipping)
-                    .context("training")?;
-                sum.0.leave_unprotected(&permit).seal(self.ring)
+                sum.leave_unprotected(&permit).seal(self.parameters.ring)
             }
         };
         member.ledger.commit(reserved, sealed).context("the commit")
     }
 
-    fn reservation(&self, merchant: &Name, round: RoundId) -> Reservation {
-        let sid = Digest::of(
-            "guildhall simulated session",
-            &[merchant.as_str().as_bytes(), &round.round.to_le_bytes()],
-        );
+    fn seal(&self, update: NoisedUpdate, sid: Digest, merchant: MerchantIndex) -> SealedUpdate {
+        let Some(secagg) = &self.parameters.secagg else { return update.seal(self.parameters.ring) };
+        let next = MerchantIndex((merchant.0 + 1) % secagg.merchants as u16);
+        let mut masks = MaskSet::new(sid, secagg.generator);
+        for (whose, sign) in [(merchant, Sign::Add), (next, Sign::Subtract)] {
+            // No secret: all merchants are in this process.
+            masks.push(self_mask(&sid.0, &sid, whose), sign);
+        }
+        update.mask(masks, self.parameters.ring)
+    }
+
+    fn reservation(&self, sid: Digest, round: RoundId) -> Reservation {
         Reservation {
             job: self.job.name.clone(),
             job_digest: self.job.digest(),
@@ -173,6 +209,7 @@ impl<'a> Pipeline<'a> {
             round,
             unit: self.job.privacy.unit(),
             protection: self.protection,
+            travel: Travel::of(&self.parameters),
             charge: self.protection.charge(),
             purpose: self.job.purpose.clone(),
             label: self.job.privacy.label(),
@@ -180,31 +217,9 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// The noise of each merchant: all of it in plain mode, a share sized for h honest survivors under masks.
-fn protection(job: &JobSpec, mode: NoiseMode, merchants: usize) -> Result<Protection, CommandError> {
-    let PrivacySpec::Gaussian { epsilon, delta, noise_standard_deviation, .. } = job.privacy else {
-        return Ok(Protection::None);
-    };
-    let bound = job.clipping.bound;
-    let gaussian = |honest_shares, noise_standard_deviation_local| Protection::Gaussian {
-        bound,
-        noise_standard_deviation_local,
-        honest_shares,
-        delta,
-    };
-    match mode {
-        NoiseMode::None => Ok(Protection::None),
-        NoiseMode::Plain => Ok(gaussian(1, noise_standard_deviation)),
-        NoiseMode::Masked => {
-            let honest = honest_shares_masked(merchants as u32).ok_or_else(|| {
-                CommandError::message(format!(
-                    "masked rounds need at least 3 merchants, found {merchants}: use --mode plain"
-                ))
-            })?;
-            let local = calibrate_local(epsilon, delta, job.rounds, bound, honest).context("the noise")?;
-            Ok(gaussian(honest, local))
-        }
-    }
+/// One for all merchants of a round, each of which has a ledger of its own.
+fn session(job: &JobSpec, round: RoundId) -> Digest {
+    Digest::of("guildhall simulated session", &[&job.digest().0, &round.round.to_le_bytes()])
 }
 
 /// Logits of a model on every merchant's test rows.
@@ -225,4 +240,50 @@ pub fn score(
 /// AUC of a model on every merchant's test rows.
 pub fn auc(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<AucSummary, CommandError> {
     Ok(AucSummary::of(&score(job, weights, merchants)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Marketplace, MerchantsBy};
+    use guildhall_privacy::accountant::zcdp::Calibration;
+    use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
+    use guildhall_shared::task::Task;
+
+    /// Three stores, two rounds, and noise that is next to none.
+    fn small() -> (JobSpec, Merchants) {
+        let text = include_str!("../../samples/jobs/repurchase_stores.toml")
+            .replace("epsilon = 1.0", "epsilon = 1000.0");
+        let text = text
+            .replace("rounds = 20\n", "rounds = 2\n")
+            .replace("average_last_rounds = 5", "average_last_rounds = 0");
+        let (mut job, _) = JobSpec::parse(&text, &Calibration).expect("a sample");
+        // Adam would turn next to no noise into whole steps where there is no gradient.
+        let rule = UpdateRule::Sgd { momentum: 0.0 };
+        job.optimizer = OptimizerSpec { rule, learning_rate: 1.0, average_last_rounds: 0 };
+        let Task::Repurchase(weeks) = &job.task else { panic!("the sample is a repurchase task") };
+        let market = Marketplace::embedded(MerchantsBy::Store, 3, weeks).expect("the extract");
+        let merchants = market.draw(1.0, 0).into_iter().map(|m| (m.name, m.splits)).collect();
+        (job, merchants)
+    }
+
+    #[test]
+    fn masks_cancel_and_every_mode_learns_the_same() {
+        let (job, merchants) = small();
+        let weights = |mode| train(&job, &merchants, mode, &mut |_| ()).expect("a model").released().to_vec();
+        let none = weights(NoiseMode::None);
+        for mode in [NoiseMode::Masked, NoiseMode::Plain] {
+            for (found, expected) in weights(mode).iter().zip(&none) {
+                assert!((found - expected).abs() < 0.02, "{mode:?}: expected {expected}, found {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn masked_rounds_need_three() {
+        let (job, mut merchants) = small();
+        merchants.pop_first();
+        assert!(train(&job, &merchants, NoiseMode::Masked, &mut |_| ()).is_err());
+        assert!(train(&job, &merchants, NoiseMode::Plain, &mut |_| ()).is_ok());
+    }
 }

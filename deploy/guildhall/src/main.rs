@@ -66,7 +66,15 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Data { command } => shell::data(command),
         Command::Bench { command: BenchCommand::Round(arguments) } => {
             let result = bench::round(&arguments)?;
-            output::print(arguments.json, &result, || output::bench_round(&result))
+            output::print(arguments.json, &result, || result.to_string())
+        }
+        Command::Bench { command: BenchCommand::Aggregation(arguments) } => {
+            let result = bench::aggregation(&arguments)?;
+            output::print(arguments.json, &result, || result.to_string())?;
+            match result.sum_is_right {
+                true => Ok(()),
+                false => Err(CommandError::message("the unmasked sum is not that of the survivors' vectors")),
+            }
         }
     }
 }

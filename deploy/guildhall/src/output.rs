@@ -5,7 +5,6 @@ use std::io::Write as _;
 use guildhall_client::evaluate::AucSummary;
 use serde::Serialize;
 
-use crate::bench::BenchRound;
 use crate::error::{CommandError, Context as _};
 use crate::simulate::Simulated;
 
@@ -62,7 +61,7 @@ pub fn simulated(result: &Simulated) -> String {
     rows.push(row("blend of own and federated", &result.auc.blend));
     rows.push(row("pooled (for reference only)", &result.auc.pooled));
     format!(
-        "job {}: {} merchants, {} contributions, {} parameters, {} rounds, noise {}\n{}\n\n{}",
+        "job {}: {} merchants, {} contributions, {} parameters, {} rounds\nmode: {}; {}\n\n{}",
         result.job,
         result.merchants,
         result.shoppers,
@@ -72,31 +71,6 @@ pub fn simulated(result: &Simulated) -> String {
         result.privacy,
         table(&rows)
     )
-}
-
-/// The lines of `bench round`.
-pub fn bench_round(result: &BenchRound) -> String {
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let mut text = format!(
-        "{} merchants x {} parameters, {} rounds, {}\n",
-        result.merchants, result.parameters, result.rounds, result.mode
-    );
-    text += &format!(
-        "seconds per round  median {:.3}  max {:.3}\n",
-        result.round_seconds.median, result.round_seconds.max
-    );
-    if let Some(seconds) = result.killed_round_seconds {
-        text += &format!("round in which {} client(s) were killed  {seconds:.3} s\n", result.killed);
-    }
-    text += &format!("bytes per round    up {}  down {}\n", result.bytes_up, result.bytes_down);
-    for (name, usage) in [("server", result.server), ("one client", result.client)] {
-        text += &format!(
-            "{name:<11} {:.2} processor-seconds, peak memory {:.0} MiB\n",
-            usage.processor_seconds,
-            mebibytes(usage.peak_memory_bytes)
-        );
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! A federation of real processes on loopback, for the demo and for measuring: the processes end when it is dropped.
 
-use std::fs::File;
+mod usage;
+
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,10 @@ use guildhall_shared::job::JobSpec;
 use serde_json::Value;
 
 use crate::error::{CommandError, Context as _};
+pub use usage::Usage;
+
+/// Merchants that join at the same time: enough to keep small machines busy while disks and handshakes are waited for.
+const JOINING_MAX: usize = 8;
 
 /// Something a process reported.
 #[derive(Debug)]
@@ -56,10 +63,25 @@ pub struct Terms {
     pub budget_epsilon: f64,
     /// δ.
     pub budget_delta: f64,
+    /// Whether rounds without masks are acceptable.
+    pub allow_plain_mode: bool,
     /// Whether a job without privacy is acceptable.
     pub allow_privacy_none: bool,
     /// The text of its `[data]` table.
     pub data_table: Option<String>,
+}
+
+/// What becomes of a client process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on until it is told to end.
+    Healthy,
+    /// It falls silent in this round, right before its update is made: it took part, in masked rounds its keys and shares
+    /// are out, and it says "halted". It waits there to be killed.
+    FallsSilent {
+        /// The round.
+        round: u32,
+    },
 }
 
 /// One client process.
@@ -82,15 +104,6 @@ impl Drop for Process {
     }
 }
 
-/// What a process used so far, as the kernel counts it.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub struct Usage {
-    /// User and system time.
-    pub processor_seconds: f64,
-    /// Largest resident set.
-    pub peak_memory_bytes: u64,
-}
-
 impl LocalFederation {
     /// Makes a federation in an empty folder and starts its server.
     pub fn start(folder: &Path) -> Result<Self, CommandError> {
@@ -109,41 +122,45 @@ impl LocalFederation {
         Ok(federation)
     }
 
-    /// Invites and enrols a merchant. Its folder will be `merchants/NAME`.
-    pub async fn enrol(&self, merchant: &Name, terms: Terms) -> Result<(), CommandError> {
-        let command = AdminCommand::Invite { merchant: merchant.clone() };
-        let AdminReply::Invitation(text) = self.admin(command)? else {
-            return Err(CommandError::message("the server answered an invitation with something else"));
+    /// Invites and enrols merchants, a few at a time. Their folders will be `merchants/NAME`.
+    pub fn enrol(&self, merchants: &[Name], terms: &Terms) -> Result<(), CommandError> {
+        let folder = &self.folder;
+        let waiting = Mutex::new(merchants.iter());
+        let join_some = || -> Result<(), CommandError> {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().context("starting the runtime")?;
+            while let Some(merchant) = waiting.lock().ok().and_then(|mut waiting| waiting.next()) {
+                runtime.block_on(enrol_one(folder, merchant, terms))?;
+            }
+            Ok(())
         };
-        let options = JoinOptions {
-            invitation: text.parse().context("the invitation")?,
-            dir: self.client_folder(merchant),
-            region: Name::new("local").context("the region")?,
-            budget_epsilon: terms.budget_epsilon,
-            budget_delta: terms.budget_delta,
-            jobs: vec!["*".into()],
-            allow_plain_mode: true,
-            allow_privacy_none: terms.allow_privacy_none,
-            device: DeviceChoice::Cpu,
-            serve_address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_table: terms.data_table,
-            exit_when_finished: false,
-        };
-        guildhall_client::join(&options).await.context(format!("{merchant} joining"))?;
-        Ok(())
+        std::thread::scope(|scope| {
+            let joining: Vec<_> =
+                (0..JOINING_MAX.min(merchants.len())).map(|_| scope.spawn(join_some)).collect();
+            joining.into_iter().try_for_each(|thread| match thread.join() {
+                Ok(joined) => joined,
+                Err(_) => Err(CommandError::message("a merchant's joining panicked")),
+            })
+        })
     }
 
     /// Where a merchant's client lives.
     pub fn client_folder(&self, merchant: &Name) -> PathBuf {
-        self.folder.join("merchants").join(merchant.as_str())
+        folder_of(&self.folder, merchant)
     }
 
-    /// Starts an enrolled merchant's client, with one thread for training: the machine is shared by all of them.
-    pub fn start_client(&mut self, merchant: &Name) -> Result<(), CommandError> {
+    /// Starts an enrolled merchant's client, with one thread for training and one for messages: the machine is shared by
+    /// all of them.
+    pub fn start_client(&mut self, merchant: &Name, fate: Fate) -> Result<(), CommandError> {
         let folder = self.client_folder(merchant);
         let mut command = Command::new(own_program()?);
         command.args(["client", "--events", "--config"]).arg(folder.join("client.toml"));
-        command.env("RAYON_NUM_THREADS", "1").env("CANDLE_NUM_THREADS", "1");
+        for threads in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS", "TOKIO_WORKER_THREADS"] {
+            command.env(threads, "1");
+        }
+        if let Fate::FallsSilent { round } = fate {
+            command.env("GUILDHALL_HALT_AT", format!("masked:{round}"));
+        }
         let log = self.folder.join("merchants").join(format!("{merchant}.log"));
         let process = spawn(command, &log, Some(merchant.clone()), &self.sender)?;
         self.clients.retain(|client| client.merchant != *merchant);
@@ -160,10 +177,7 @@ impl LocalFederation {
 
     /// Gives the running server a command.
     pub fn admin(&self, command: AdminCommand) -> Result<AdminReply, CommandError> {
-        match guildhall_server::admin(&self.folder.join("server"), command).context("the server")? {
-            AdminReply::Refused(reason) => Err(CommandError::message(reason)),
-            reply => Ok(reply),
-        }
+        tell(&self.folder, command)
     }
 
     /// The next report, or `None` when nothing came in time.
@@ -218,22 +232,57 @@ impl LocalFederation {
         &self.clients
     }
 
-    /// Kills clients with SIGKILL, the last started first.
-    pub fn kill_clients(&mut self, count: usize) {
-        self.clients.truncate(self.clients.len().saturating_sub(count));
+    /// Kills clients with SIGKILL.
+    pub fn kill(&mut self, merchants: &[Name]) {
+        self.clients.retain(|client| !merchants.contains(&client.merchant));
     }
 
     /// What the server used so far.
     pub fn server_usage(&self) -> Usage {
-        usage(self.server.0.id())
+        Usage::of(self.server.0.id())
     }
 }
 
 impl Client {
     /// What this client used so far.
     pub fn usage(&self) -> Usage {
-        usage(self.process.0.id())
+        Usage::of(self.process.0.id())
     }
+}
+
+fn folder_of(federation: &Path, merchant: &Name) -> PathBuf {
+    federation.join("merchants").join(merchant.as_str())
+}
+
+/// Gives the running server of a federation's folder a command.
+fn tell(federation: &Path, command: AdminCommand) -> Result<AdminReply, CommandError> {
+    match guildhall_server::admin(&federation.join("server"), command).context("the server")? {
+        AdminReply::Refused(reason) => Err(CommandError::message(reason)),
+        reply => Ok(reply),
+    }
+}
+
+async fn enrol_one(federation: &Path, merchant: &Name, terms: &Terms) -> Result<(), CommandError> {
+    let command = AdminCommand::Invite { merchant: merchant.clone() };
+    let AdminReply::Invitation(text) = tell(federation, command)? else {
+        return Err(CommandError::message("the server answered an invitation with something else"));
+    };
+    let options = JoinOptions {
+        invitation: text.parse().context("the invitation")?,
+        dir: folder_of(federation, merchant),
+        region: Name::new("local").context("the region")?,
+        budget_epsilon: terms.budget_epsilon,
+        budget_delta: terms.budget_delta,
+        jobs: vec!["*".into()],
+        allow_plain_mode: terms.allow_plain_mode,
+        allow_privacy_none: terms.allow_privacy_none,
+        device: DeviceChoice::Cpu,
+        serve_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data_table: terms.data_table.clone(),
+        exit_when_finished: false,
+    };
+    guildhall_client::join(&options).await.context(format!("{merchant} joining"))?;
+    Ok(())
 }
 
 fn own_program() -> Result<PathBuf, CommandError> {
@@ -253,7 +302,8 @@ fn spawn(
     merchant: Option<Name>,
     sender: &Sender<Report>,
 ) -> Result<Process, CommandError> {
-    let log_file = File::create(log).context(log.display())?;
+    // A client that is started again goes on in the same log.
+    let log_file = OpenOptions::new().create(true).append(true).open(log).context(log.display())?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
     let mut child = command.spawn().context("starting a process")?;
     let output = child.stdout.take();
@@ -269,18 +319,4 @@ fn spawn(
         }
     });
     Ok(Process(child))
-}
-
-/// Reads /proc; zeros where there is none.
-fn usage(process: u32) -> Usage {
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
-    let stat = read("stat");
-    // Fields after the parenthesised name; utime and stime are fields 14 and 15, in ticks of 1/100 s on Linux.
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let ticks: u64 =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-    let status = read("status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes: u64 = peak.and_then(|p| p.split_whitespace().next()?.parse().ok()).unwrap_or(0);
-    Usage { processor_seconds: ticks as f64 / 100.0, peak_memory_bytes: kibibytes * 1024 }
 }

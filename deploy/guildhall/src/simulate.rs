@@ -16,7 +16,7 @@ use crate::federated::{self, Merchants, NoiseMode};
 pub struct Simulated {
     /// The job's name.
     pub job: String,
-    /// What protected the shoppers, or that nothing did.
+    /// What protected the shoppers and against whom, or that nothing did.
     pub privacy: String,
     /// "masked", "plain" or "none".
     pub mode: String,
@@ -82,15 +82,16 @@ impl Overrides {
     }
 }
 
-/// Runs a job file on a data folder.
+/// Runs a job file on a data folder, in the mode of the job's own rounds unless another is asked for.
 pub fn run(
     job_file: &Path,
     data: &Path,
-    mode: NoiseMode,
+    mode: impl Into<Option<NoiseMode>>,
     overrides: Overrides,
 ) -> Result<Simulated, CommandError> {
     let (job, simulation) = read_job(job_file)?;
     let job = overrides.apply(job)?;
+    let mode = mode.into().unwrap_or_else(|| NoiseMode::of(&job));
     let table = simulation.ok_or_else(|| {
         CommandError::message(format!(
             "{}: no [simulation] table; it says which file holds the rows and which column names the merchant",
@@ -108,6 +109,14 @@ pub fn run(
         return Err(CommandError::message(format!("{}: no merchant found in it", data.display())));
     }
     compare(&job, &merchants, mode)
+}
+
+/// Against whom the ε of a mode holds.
+fn adversary(job: &JobSpec, mode: NoiseMode, merchants: usize) -> Result<String, CommandError> {
+    Ok(match mode.parameters(job, merchants)?.secagg {
+        Some(secagg) => format!("the server and {} colluding merchants", secagg.colluders),
+        None => "everybody else together".into(),
+    })
 }
 
 /// Trains every model of the table.
@@ -134,7 +143,10 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
     };
     Ok(Simulated {
         job: job.name.to_string(),
-        privacy: if private { job.privacy.label() } else { "NO PRIVACY: no noise was added".into() },
+        privacy: match private {
+            true => format!("{}, against {}", job.privacy.label(), adversary(job, mode, merchants.len())?),
+            false => "NO PRIVACY: no noise was added".into(),
+        },
         mode: format!("{mode:?}").to_lowercase(),
         merchants: merchants.len(),
         shoppers: merchants.values().map(|splits| splits.train.shoppers.len()).sum(),
@@ -145,4 +157,34 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
         unit: job.privacy.unit().describe(),
         auc: baselines.compare(&plain_scores, noised_scores.as_ref()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guildhall_shared::job::Aggregation;
+
+    const JOB: &str = include_str!("../../samples/jobs/online_shoppers_logistic.toml");
+
+    #[test]
+    fn the_adversary_is_that_of_the_mode() {
+        let (job, _) = JobSpec::parse(JOB, &Calibration).expect("a sample job");
+        let against = |mode, merchants| adversary(&job, mode, merchants).map_err(|error| error.to_string());
+        assert_eq!(against(NoiseMode::Masked, 9).as_deref(), Ok("the server and 2 colluding merchants"));
+        assert_eq!(against(NoiseMode::Masked, 20).as_deref(), Ok("the server and 6 colluding merchants"));
+        assert_eq!(against(NoiseMode::Plain, 9).as_deref(), Ok("everybody else together"));
+        let refused = against(NoiseMode::Masked, 2).expect_err("too few for masks");
+        assert!(refused.contains("at least 3 merchants"), "{refused}");
+    }
+
+    #[test]
+    fn a_job_is_simulated_in_the_mode_of_its_own_rounds() {
+        let (mut job, _) = JobSpec::parse(JOB, &Calibration).expect("a sample job");
+        for (aggregation, expected) in
+            [(Aggregation::Masked, NoiseMode::Masked), (Aggregation::Plain, NoiseMode::Plain)]
+        {
+            job.round.aggregation = aggregation;
+            assert_eq!(NoiseMode::of(&job), expected);
+        }
+    }
 }

@@ -19,8 +19,9 @@ const PICO_RHO_MAX: u128 = 1 << 100;
 
 /// What one release costs: ⌈10¹²·B²/(2·h·σ²)⌉ pico-ρ.
 ///
-/// h shares of N_Z(0, σ_local²) add up to a discrete Gaussian of variance h·σ_local² to within 10⁻³⁷ for
-/// σ_local ≥ 2^10 (Kairouz, Liu, Steinke 2021, arXiv 2102.06387).
+/// h shares of N_Z(0, σ_local²) add up to a discrete Gaussian of variance h·σ_local², for σ_local ≥ 2^10 to far within
+/// 10⁻³⁷ (Kairouz, Liu, Steinke 2021, arXiv 2102.06387; computed in the tests of [`super::observer`]). What the release
+/// costs against others than the server and C colluders is in [`super::observer`].
 ///
 /// # Units
 /// `bound` (B) and `noise_standard_deviation_local` (σ_local) in integer steps.

@@ -8,10 +8,10 @@ use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::Unit;
 use serde::{Deserialize, Serialize};
 
-use crate::parameter::{PicoRho, Protection};
+use crate::parameter::{PicoRho, Protection, Travel};
 
 /// The version of the entry format.
-pub const ENTRY_VERSION: u16 = 1;
+pub const ENTRY_VERSION: u16 = 2;
 
 /// The longest purpose, in bytes; a job file allows no more either.
 pub const PURPOSE_BYTES_MAX: usize = 1_000;
@@ -101,6 +101,8 @@ pub struct Reservation {
     pub unit: Unit,
     /// Clip, noise, honest shares and δ; or no protection at all.
     pub protection: Protection,
+    /// How the update travels: in plain, or masked and with how many colluders tolerated.
+    pub travel: Travel,
     /// Must equal [`Protection::charge`].
     pub charge: PicoRho,
     /// Why the model is made, in the job's words.

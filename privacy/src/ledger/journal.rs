@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use guildhall_shared::wire;
 
 use super::LedgerError;
-use super::entry::Entry;
+use super::entry::{ENTRY_VERSION, Entry};
 
 #[cfg(test)]
 mod tests;
@@ -143,19 +143,46 @@ fn write_frame(entry: &Entry, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
+/// Why there is no readable frame.
+enum Fault {
+    /// Cut short or changed.
+    Broken(&'static str),
+    /// Whole, written by a program that has other entries: never a torn end.
+    OtherVersion(u16),
+}
+
+impl Fault {
+    fn reason(&self) -> String {
+        match self {
+            Fault::Broken(reason) => (*reason).into(),
+            Fault::OtherVersion(found) => format!(
+                "a whole entry of version {found}, where this program reads and writes version {ENTRY_VERSION}"
+            ),
+        }
+    }
+}
+
 /// The frame at the start of `bytes`: its entry and its length, or why there is none.
-fn read_frame(bytes: &[u8]) -> Result<(Entry, usize), &'static str> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("an incomplete frame header")?;
+fn read_frame(bytes: &[u8]) -> Result<(Entry, usize), Fault> {
+    let (header, rest) =
+        bytes.split_first_chunk::<HEADER_BYTES>().ok_or(Fault::Broken("an incomplete frame header"))?;
     let [a, b, c, d, e, f, g, h] = *header;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
     if length == 0 || length > ENTRY_BYTES_MAX {
-        return Err("an impossible frame length");
+        return Err(Fault::Broken("an impossible frame length"));
     }
-    let body = rest.get(..length).ok_or("an incomplete frame")?;
+    let body = rest.get(..length).ok_or(Fault::Broken("an incomplete frame"))?;
     if crc32fast::hash(body) != u32::from_le_bytes([e, f, g, h]) {
-        return Err("a frame whose checksum does not match");
+        return Err(Fault::Broken("a frame whose checksum does not match"));
     }
-    let entry = wire::decode(body, ENTRY_BYTES_MAX).map_err(|_| "a frame that is not a ledger entry")?;
+    // An entry of any version begins with it.
+    match body.first_chunk().map(|version| u16::from_le_bytes(*version)) {
+        Some(ENTRY_VERSION) => {}
+        Some(found) => return Err(Fault::OtherVersion(found)),
+        None => return Err(Fault::Broken("a frame that is not a ledger entry")),
+    }
+    let entry = wire::decode(body, ENTRY_BYTES_MAX)
+        .map_err(|_| Fault::Broken("a frame that is not a ledger entry"))?;
     Ok((entry, HEADER_BYTES + length))
 }
 
@@ -169,8 +196,8 @@ fn read_frames(bytes: &[u8]) -> Result<Found, Damage> {
                 entries.push((offset as u64, entry));
                 offset += length;
             }
-            Err(_) if is_torn_tail(rest) => break,
-            Err(reason) => return Err(Damage { offset: offset as u64, reason: reason.into() }),
+            Err(Fault::Broken(_)) if is_torn_tail(rest) => break,
+            Err(fault) => return Err(Damage { offset: offset as u64, reason: fault.reason() }),
         }
     }
     Ok(Found { entries, torn_bytes: (bytes.len() - offset) as u64 })

@@ -10,7 +10,7 @@ use super::entry::{
     BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, PURPOSE_BYTES_MAX, Reservation,
 };
 use crate::accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
-use crate::parameter::PicoRho;
+use crate::parameter::{PicoRho, Travel};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,10 @@ impl LedgerState {
                     found: reservation.round,
                 });
             }
+        }
+        let shares = reservation.protection.honest_shares();
+        if reservation.travel == Travel::Plain && shares > 1 {
+            return Err(LedgerError::ShareInPlain { sid: reservation.sid, found: shares });
         }
         let expected = reservation.protection.charge();
         if reservation.charge != expected {

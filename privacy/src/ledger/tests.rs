@@ -1,15 +1,22 @@
 use std::sync::{Arc, Mutex};
 
+use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::job::{ClippingSpec, Unit};
-use guildhall_shared::ring::RingWidth;
+use guildhall_shared::ring::{RingWidth, Sign};
+use guildhall_shared::secagg::MaskGenerator;
+use guildhall_shared::secagg::agreement::self_mask;
+use guildhall_shared::secagg::mask::MaskSet;
 use proptest::prelude::*;
 
 use super::*;
 use crate::accountant::zcdp::calibrate_local;
+use crate::ledger::entry::ENTRY_VERSION;
 use crate::ledger::journal::JOURNAL_FILE;
 use crate::noise::{NoiseError, NoiseShare, NoiseSource};
-use crate::parameter::ClippingParameters;
-use crate::update::{ClippedSum, DangerousPolicy, UnprotectedPermit};
+use crate::parameter::{ClippingParameters, Travel};
+use crate::update::{
+    ClippedSum, DangerousPolicy, ExplicitlyUnprotectedUpdate, NoisedUpdate, UnprotectedPermit,
+};
 
 const LIMIT: BudgetLimit = BudgetLimit { epsilon: 4.0, delta: 1e-6 };
 const BOUND: u64 = 1 << 20;
@@ -47,6 +54,7 @@ fn ask(job: &str, round: u32, protection: Protection) -> Reservation {
         round: RoundId { round, attempt: 0 },
         unit: Unit::Shopper,
         protection,
+        travel: Travel::Plain,
         charge: protection.charge(),
         purpose: "p".into(),
         label: "l".into(),
@@ -58,8 +66,35 @@ fn clipping() -> ClippingParameters {
 }
 
 fn update(sigma: u64) -> SealedUpdate {
+    noised(sigma).seal(RingWidth::Bits64)
+}
+
+/// A reservation of one share among `honest_shares` honest ones, against two colluders.
+fn ask_masked(round: u32, sigma: u64, honest_shares: u64) -> Reservation {
+    let protection = Protection::Gaussian {
+        bound: BOUND,
+        noise_standard_deviation_local: sigma,
+        honest_shares,
+        delta: 1e-6,
+    };
+    Reservation { travel: Travel::Masked { colluders: 2 }, ..ask("masked", round, protection) }
+}
+
+fn masks(sid: Digest, count: u8) -> MaskSet {
+    let mut masks = MaskSet::new(sid, MaskGenerator::Aes256Ctr);
+    (0..count).for_each(|i| masks.push(self_mask(&[i; 32], &sid, MerchantIndex(0)), Sign::Add));
+    masks
+}
+
+fn noised(sigma: u64) -> NoisedUpdate {
     let noise = NoiseShare::draw(&mut Silent, sigma, 3).expect("in range");
-    ClippedSum::zero(&clipping()).add_noise(noise).seal(RingWidth::Bits64)
+    ClippedSum::zero(&clipping()).add_noise(noise)
+}
+
+fn bare() -> ExplicitlyUnprotectedUpdate {
+    let permit =
+        UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true }).expect("allowed");
+    ClippedSum::zero(&clipping()).leave_unprotected(&permit)
 }
 
 fn simulated() -> Ledger {
@@ -159,6 +194,71 @@ fn the_update_must_be_what_was_charged() {
     assert_eq!(ledger.spent(), gaussian(BOUND * 20).charge());
 }
 
+/// The noise of a share alone is h times less variance than what was charged for.
+#[test]
+fn a_share_of_the_noise_never_travels_in_plain() {
+    let mut ledger = simulated();
+    for (round, honest_shares) in [1, 2, 6, 47].into_iter().enumerate() {
+        let reservation = ask_masked(round as u32, BOUND * 20, honest_shares);
+        let spent = ledger.spent().saturating_add(reservation.charge);
+        let reserved = ledger.reserve(reservation).expect("room");
+        let session = reserved.sid();
+        let refused = ledger.commit(reserved, update(BOUND * 20)).err().expect("plain");
+        assert!(matches!(&refused, LedgerError::NotAsReserved { found, .. } if found.contains("no masks")));
+        assert_eq!(ledger.state().status(&session), Some(SessionStatus::Reserved), "stays spent");
+        assert_eq!(ledger.spent(), spent);
+    }
+    // Nor can a share be reserved as if it were the whole noise.
+    let plain = Reservation { travel: Travel::Plain, ..ask_masked(9, BOUND * 20, 2) };
+    assert!(matches!(ledger.reserve(plain), Err(LedgerError::ShareInPlain { found: 2, .. })));
+}
+
+#[test]
+fn masks_must_be_those_of_the_session() {
+    let mut ledger = simulated();
+    let mut round = 0;
+    let mut try_with = |of: &dyn Fn(Digest) -> MaskSet, sigma: u64| {
+        round += 1;
+        let reserved = ledger.reserve(ask_masked(round, BOUND * 20, 6)).expect("room");
+        let sid = reserved.sid();
+        let committed = ledger.commit(reserved, noised(sigma).mask(of(sid), RingWidth::Bits64));
+        let spent = ledger.state().status(&sid) != Some(SessionStatus::Refunded);
+        assert!(spent, "whatever became of it");
+        committed.map(|committed| (committed.sid() == sid, committed.bytes().len()))
+    };
+    assert_eq!(try_with(&|sid| masks(sid, 2), BOUND * 20).expect("as reserved"), (true, 24));
+    let refused = [
+        ("another session", try_with(&|_| masks(sid(7), 9), BOUND * 20)),
+        ("no masks at all", try_with(&|sid| masks(sid, 0), BOUND * 20)),
+        ("only its own mask", try_with(&|sid| masks(sid, 1), BOUND * 20)),
+        ("less noise", try_with(&|sid| masks(sid, 9), BOUND * 20 - 1)),
+    ];
+    for (what, result) in refused {
+        assert!(matches!(result, Err(LedgerError::NotAsReserved { .. })), "{what}");
+    }
+    // What was reserved to travel in plain is not masked either: the record would name an adversary that is not there.
+    let reserved = ledger.reserve(ask("job", 0, gaussian(BOUND * 20))).expect("room");
+    let masked = noised(BOUND * 20).mask(masks(reserved.sid(), 9), RingWidth::Bits64);
+    assert!(matches!(ledger.commit(reserved, masked), Err(LedgerError::NotAsReserved { .. })));
+}
+
+#[test]
+fn masked_rounds_without_privacy_are_masked_nevertheless() {
+    let mut ledger = simulated();
+    let ask = |round| Reservation {
+        travel: Travel::Masked { colluders: 2 },
+        ..ask("open", round, Protection::None)
+    };
+    let reserved = ledger.reserve(ask(0)).expect("costs nothing");
+    let masked = bare().mask(masks(reserved.sid(), 3), RingWidth::Bits32);
+    assert_eq!(ledger.commit(reserved, masked).map(|sent| sent.bytes().len()).ok(), Some(12));
+    let reserved = ledger.reserve(ask(1)).expect("costs nothing");
+    assert!(ledger.commit(reserved, bare().seal(RingWidth::Bits32)).is_err(), "the server was to read a sum");
+    let reserved = ledger.reserve(ask(2)).expect("costs nothing");
+    let masked = bare().mask(masks(sid(9), 3), RingWidth::Bits32);
+    assert!(ledger.commit(reserved, masked).is_err(), "masks of another session");
+}
+
 #[test]
 fn settling_never_changes_the_sum() {
     let mut ledger = simulated();
@@ -177,10 +277,7 @@ fn rounds_without_privacy_are_recorded_and_labelled() {
     let mut reservation = ask("open", 0, Protection::None);
     reservation.label = "NO PRIVACY (privacy = \"none\")".into();
     let reserved = ledger.reserve(reservation).expect("costs nothing, claims nothing");
-    let permit =
-        UnprotectedPermit::from_policy(DangerousPolicy { allow_privacy_none: true }).expect("allowed");
-    let bare = ClippedSum::zero(&clipping()).leave_unprotected(&permit).seal(RingWidth::Bits64);
-    assert!(ledger.commit(reserved, bare).is_ok());
+    assert!(ledger.commit(reserved, bare().seal(RingWidth::Bits64)).is_ok());
     assert_eq!(ledger.spent(), PicoRho::ZERO);
     let recorded = ledger.entries().find_map(|entry| match &entry.event {
         Event::Reserve { reservation, .. } => Some((reservation.protection, reservation.label.clone())),
@@ -188,8 +285,8 @@ fn rounds_without_privacy_are_recorded_and_labelled() {
     });
     assert_eq!(recorded, Some((Protection::None, "NO PRIVACY (privacy = \"none\")".into())));
     let reserved = ledger.reserve(ask("noised", 0, gaussian(BOUND * 20))).expect("room");
-    let bare = ClippedSum::zero(&clipping()).leave_unprotected(&permit).seal(RingWidth::Bits64);
-    assert!(ledger.commit(reserved, bare).is_err(), "a charge for noise does not send an update without");
+    let sent = ledger.commit(reserved, bare().seal(RingWidth::Bits64));
+    assert!(sent.is_err(), "a charge for noise does not send an update without");
 }
 
 #[test]
@@ -328,7 +425,7 @@ fn a_forged_history_is_damage() {
     for forged in events {
         let dir = tempfile::tempdir().expect("a folder");
         let (mut journal, _) = Journal::open(dir.path()).expect("opens");
-        let entry = |(sequence, event)| Entry { version: 1, sequence: sequence as u64, event };
+        let entry = |(sequence, event)| Entry { version: ENTRY_VERSION, sequence: sequence as u64, event };
         let entries: Vec<Entry> = forged.into_iter().enumerate().map(entry).collect();
         journal.append(&entries).expect("writes");
         drop(journal);
@@ -337,10 +434,10 @@ fn a_forged_history_is_damage() {
     let dir = tempfile::tempdir().expect("a folder");
     let (mut journal, _) = Journal::open(dir.path()).expect("opens");
     let event = Event::Policy { limit: LIMIT, time_unix_s: 0 };
-    journal.append(&[Entry { version: 1, sequence: 1, event }]).expect("writes");
+    journal.append(&[Entry { version: ENTRY_VERSION, sequence: 1, event }]).expect("writes");
     drop(journal);
     let refused = Ledger::open(dir.path(), LIMIT).err().expect("a gap").to_string();
-    assert!(refused.contains("expected entry 0 of version 1, found entry 1"), "{refused}");
+    assert!(refused.contains("expected entry 0 of version 2, found entry 1"), "{refused}");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::{ClippingSpec, Unit};
-use guildhall_shared::ring::{RingSum, RingWidth};
+use guildhall_shared::ring::{RingVector, RingWidth};
 
 use crate::accountant::zcdp::calibrate_local;
 use crate::clip::ShopperSum;
 use crate::ledger::{BudgetLimit, Ledger, Reservation};
 use crate::noise::{NoiseShare, OpenDpNoise};
-use crate::parameter::{ClippingParameters, Protection};
+use crate::parameter::{ClippingParameters, Protection, Travel};
 use crate::test_environment::sample_count;
 
 /// The standard normal quantile of 1 − 5e-7: two-sided, a false alarm once in a million runs.
@@ -47,6 +47,7 @@ fn release(clipping: &ClippingParameters, sigma: u64) -> (Vec<u8>, f64) {
             round: RoundId { round: 0, attempt: 0 },
             unit: Unit::Shopper,
             protection,
+            travel: Travel::Plain,
             charge: protection.charge(),
             purpose: "test".into(),
             label: "test".into(),
@@ -81,7 +82,7 @@ fn the_decoded_aggregate_has_the_variance_that_was_charged() {
     let clipping =
         ClippingParameters::new(&ClippingSpec { norm_l2: 0.6, bound: BOUND }, samples).expect("legal");
     let sigma = calibrate_local(4.0, 1e-6, 60, BOUND, 1).expect("fits");
-    let mut aggregate = RingSum::zero(RingWidth::Bits64, samples);
+    let mut aggregate = RingVector::zero(RingWidth::Bits64, samples);
     let mut variance_charged = 0.0;
     for _ in 0..2 {
         let (bytes, rho) = release(&clipping, sigma);

@@ -1,95 +1,173 @@
-use guildhall_shared::id::Name;
-use guildhall_shared::job::{ClippingSpec, NoiseCalibration, RoundSpec, Unit};
-use guildhall_shared::model_spec::{Activation, Architecture};
-use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
-use guildhall_shared::task::{FeatureSpec, Task, Transform};
+use guildhall_shared::ring::RingOverflow;
 
 use super::*;
-use crate::accountant::zcdp::Calibration;
+use crate::test_environment::TabularJob;
 
-/// An MLP `inputs`-16-1.
+/// An MLP `inputs`-16-1, in masked rounds.
 fn job(inputs: usize, rounds: u32, epsilon: Option<f64>, shoppers: u64) -> JobSpec {
-    let feature =
-        |i: usize| FeatureSpec { column: format!("c{i}"), transform: Transform::Positive, scale: 1.0 };
-    let clipping = ClippingSpec { norm_l2: 0.6, bound: 1 << 20 };
-    let noise =
-        |epsilon| Calibration.noise_standard_deviation(epsilon, 1e-6, rounds, clipping.bound).expect("fits");
-    JobSpec {
-        name: Name::new("plan").expect("legal"),
-        purpose: "test".into(),
-        task: Task::Tabular { features: (0..inputs).map(feature).collect() },
-        architecture: Architecture::Mlp { hidden: vec![16], activation: Activation::Tanh },
-        seed: 1,
-        rounds,
-        optimizer: OptimizerSpec {
-            rule: UpdateRule::Sgd { momentum: 0.0 },
-            learning_rate: 0.1,
-            average_last_rounds: 0,
-        },
-        clipping,
-        privacy: match epsilon {
-            Some(epsilon) => PrivacySpec::Gaussian {
-                unit: Unit::Shopper,
-                epsilon,
-                delta: 1e-6,
-                noise_standard_deviation: noise(epsilon),
-            },
-            None => PrivacySpec::None { unit: Unit::Shopper },
-        },
-        round: RoundSpec {
-            quorum: 2,
-            accept_deadline_ms: 1,
-            update_deadline_ms: 1,
-            upload_slot_ms: 0,
-            expected_shoppers: shoppers,
-            shoppers_per_merchant_max: shoppers,
-            participation_rate: 1.0,
-        },
-    }
+    TabularJob { inputs, rounds, epsilon, shoppers, ..TabularJob::default() }.spec()
 }
 
 fn noise(job: &JobSpec, merchants: u32) -> NoisePlan {
     PlanReport::new(job, merchants).expect("plans").noise.expect("has noise")
 }
 
-#[test]
-fn figures_by_hand() {
-    // d = 35·16 + 16 + 16 + 1 = 593; σ/B at ε = 4, T = 100 is 12.7; one merchant.
-    let plan = noise(&job(35, 100, Some(4.0), 10_000), 1);
-    assert!((plan.noise_over_bound - 12.68).abs() < 0.03, "{}", plan.noise_over_bound);
-    let expected = plan.noise_over_bound * 593f64.sqrt() / 10_000.0;
-    assert!((plan.plain.noise_over_clip / expected - 1.0).abs() < 1e-12);
-    assert_eq!(plan.plain.shoppers_needed, (5.0 * plan.noise_over_bound * 593f64.sqrt()).ceil() as u64);
-    assert_eq!(plan.masked, None);
-    // Nine merchants in plain mode: the sum carries nine full noises.
-    let nine = noise(&job(35, 100, Some(4.0), 10_000), 9);
-    assert!((nine.plain.noise_over_clip / (3.0 * expected) - 1.0).abs() < 1e-12);
+fn plain(job: &JobSpec, merchants: u32) -> ModePlan {
+    noise(job, merchants).plain.expect("plain rounds need nobody else")
+}
+
+fn masked(job: &JobSpec, merchants: u32) -> (ModePlan, MaskedPlan) {
+    let plan = noise(job, merchants).masked.expect("masked rounds for so many merchants");
+    let masked = plan.masked.clone().expect("masked");
+    (plan, masked)
 }
 
 #[test]
-fn masked_noise_is_sized_for_the_honest_survivors() {
-    let expected =
-        [(2, None), (3, Some(2)), (5, Some(3)), (9, Some(6)), (10, Some(5)), (20, Some(10)), (100, Some(47))];
-    for (merchants, h) in expected {
-        assert_eq!(honest_shares_masked(merchants), h, "{merchants} merchants");
+fn figures_by_hand() {
+    // d = 35·16 + 16 + 16 + 1 = 593; σ/B at ε = 4, T = 100 is 12.7; one merchant.
+    let job = job(35, 100, Some(4.0), 10_000);
+    let plan = noise(&job, 1);
+    assert!((plan.noise_over_bound - 12.68).abs() < 0.03, "{}", plan.noise_over_bound);
+    let expected = plan.noise_over_bound * 593f64.sqrt() / 10_000.0;
+    let one = plan.plain.expect("plain rounds");
+    assert!((one.noise_over_clip / expected - 1.0).abs() < 1e-12);
+    assert_eq!(one.shoppers_needed, (5.0 * plan.noise_over_bound * 593f64.sqrt()).ceil() as u64);
+    assert_eq!((one.honest_shares, one.noise_over_central), (1, 1.0));
+    assert_eq!(plan.masked, None);
+    // Nine merchants in plain mode: the sum carries nine full noises.
+    let nine = plain(&job, 9);
+    assert!((nine.noise_over_clip / (3.0 * expected) - 1.0).abs() < 1e-12);
+    assert_eq!(nine.noise_over_central, 3.0);
+    // Whoever looks, the own noise carries the whole claim.
+    assert!(nine.epsilon <= 4.0 && nine.epsilon > 3.99 && nine.epsilon_local == nine.epsilon, "{nine:?}");
+}
+
+/// The published table: n, C, t, m_min, h, √(n/h).
+#[test]
+fn thresholds_and_noise_of_masked_rounds() {
+    let table = [
+        (3, 1, 3, 3, 2, 1.22),
+        (5, 1, 4, 4, 3, 1.29),
+        (9, 2, 6, 8, 6, 1.22),
+        (10, 3, 7, 8, 5, 1.41),
+        (20, 6, 14, 16, 10, 1.41),
+        (100, 33, 67, 80, 47, 1.46),
+    ];
+    let job = job(35, 60, Some(4.0), 10_000);
+    for (n, colluders, threshold, survivors_min, h, over_central) in table {
+        let (plan, masked) = masked(&job, n);
+        assert_eq!(
+            (masked.colluders, masked.threshold, masked.survivors_min, plan.honest_shares),
+            (colluders, threshold, survivors_min, h),
+            "{n} merchants"
+        );
+        assert!((plan.noise_over_central - over_central).abs() < 0.005, "{n}: {}", plan.noise_over_central);
+        // The noise of the sum over that of plain mode: 1/√h.
+        let ratio = plain(&job, n).noise_over_clip / plan.noise_over_clip;
+        assert!((ratio - (h as f64).sqrt()).abs() < 1e-4, "{n} merchants: {ratio}");
+        // What clients and server will really use.
+        let parameters = RoundParameters::derive(&job, n).expect("has rounds");
+        assert_eq!(plan.noise_standard_deviation_local, parameters.noise_standard_deviation_local);
+        assert_eq!(masked.sparse, None);
     }
-    let plan = noise(&job(35, 60, Some(4.0), 10_000), 9);
-    let masked = plan.masked.expect("nine merchants");
-    assert_eq!(masked.honest_shares, 6);
-    // √(n/h) = 1.22 times central noise, against √n = 3 times in plain mode.
-    let ratio = plan.plain.noise_over_clip / masked.noise_over_clip;
-    assert!((ratio - 6f64.sqrt()).abs() < 1e-4, "{ratio}");
-    assert!(masked.epsilon_by_merchants[0].1 <= 4.0);
-    assert!(masked.epsilon_local > 9.0, "{}", masked.epsilon_local);
+    assert_eq!(noise(&job, 2).masked, None);
+}
+
+#[test]
+fn epsilon_by_who_looks() {
+    let job = job(35, 60, Some(4.0), 10_000);
+    for n in [3, 9, 20, 100, 200] {
+        let (plan, masked) = masked(&job, n);
+        assert!(plan.epsilon <= 4.0 && plan.epsilon > 3.99, "{n} merchants: {}", plan.epsilon);
+        assert!(masked.epsilon_outsider < masked.epsilon_survivor, "{masked:?}");
+        assert!(masked.epsilon_survivor <= plan.epsilon && plan.epsilon < plan.epsilon_local, "{plan:?}");
+    }
+    // Nine: h = 6 and m_min = 8. In ρ: 0.311 is charged; ·6/8, ·6/7 and ·6 for the others.
+    let (plan, masked) = masked(&job, 9);
+    for (found, factor) in
+        [(masked.epsilon_outsider, 0.75), (masked.epsilon_survivor, 6.0 / 7.0), (plan.epsilon_local, 6.0)]
+    {
+        let PrivacySpec::Gaussian { noise_standard_deviation, .. } = job.privacy else { panic!("has noise") };
+        let rho = charge(1 << 20, 1, noise_standard_deviation).rho_upper_bound() * 60.0;
+        let expected = epsilon_upper_bound(rho * factor, 1e-6);
+        assert!((found / expected - 1.0).abs() < 1e-5, "{factor}: expected {expected}, found {found}");
+    }
+}
+
+#[test]
+fn more_colluders_cost_more_noise() {
+    let nine = TabularJob { colluders_min: 4, ..TabularJob::default() };
+    let (plan, masked) = masked(&nine.spec(), 9);
+    assert_eq!((masked.colluders, masked.threshold, masked.survivors_min, plan.honest_shares), (4, 7, 8, 4));
+    assert!((plan.noise_over_central - 1.5).abs() < 1e-4 && plan.epsilon <= 4.0, "{plan:?}");
+    let obstacle = PlanReport::new(&TabularJob { colluders_min: 9, ..nine }.spec(), 9).expect("plain works");
+    assert!(obstacle.obstacle.expect("masked does not").contains("9 may collude"));
+}
+
+#[test]
+fn large_federations_name_their_graph_and_what_it_adds() {
+    let job = job(35, 60, Some(4.0), 10_000);
+    let (plan, masked) = masked(&job, 200);
+    let sparse = masked.sparse.expect("a sparse graph");
+    assert_eq!((sparse.holders, sparse.share_threshold), (98, 63));
+    assert!(sparse.privacy_failure > 0.0 && sparse.privacy_failure < 2f64.powi(-40), "{sparse:?}");
+    assert!(sparse.liveness_failure > 0.0 && sparse.liveness_failure < 2f64.powi(-20), "{sparse:?}");
+    assert_eq!(sparse.delta_addition, 60.0 * 2f64.powi(-40));
+    // h = 160 − 66 = 94, of which 96 % are counted upon.
+    assert_eq!((masked.survivors_min, masked.colluders, plan.honest_shares), (160, 66, 90));
+    let words = PlanReport::new(&job, 200).expect("plans").to_string();
+    for part in ["98 holders each, 63 of them", "adds 5.5e-11 to delta", "honest shares h 90"] {
+        assert!(words.contains(part), "no {part:?} in {words}");
+    }
+}
+
+#[test]
+fn the_plan_marks_the_mode_the_job_runs_in() {
+    let words = |aggregation, merchants| {
+        let job = TabularJob { aggregation, ..TabularJob::default() }.spec();
+        PlanReport::new(&job, merchants).expect("plans").to_string()
+    };
+    let marked = words(Aggregation::Masked, 9);
+    assert!(marked.contains("masked, as this job runs:") && marked.contains("  plain: every"), "{marked}");
+    assert!(marked.contains("C 2, threshold t 6, survivors at least 8, honest shares h 6"), "{marked}");
+    assert!(marked.contains("epsilon against the server and 2 colluding merchants 4.00"), "{marked}");
+    assert!(!marked.contains("NO ROUNDS") && !marked.contains("(large"), "{marked}");
+    let marked = words(Aggregation::Plain, 9);
+    assert!(
+        marked.contains("plain, as this job runs:") && marked.contains("  masked: the noise"),
+        "{marked}"
+    );
+    // From h = 11 on the last figure needs a warning.
+    assert!(!words(Aggregation::Masked, 20).contains("(large"));
+    assert!(words(Aggregation::Masked, 100).contains("(large"));
+}
+
+#[test]
+fn a_job_without_rounds_in_its_own_mode_says_why_and_shows_the_other() {
+    let two = |aggregation| {
+        PlanReport::new(&TabularJob { aggregation, ..TabularJob::default() }.spec(), 2).expect("plans")
+    };
+    let report = two(Aggregation::Masked);
+    let obstacle = report.obstacle.clone().expect("too few for masks");
+    assert!(obstacle.contains("at least 3 merchants"), "{obstacle}");
+    assert!(report.noise.as_ref().is_some_and(|noise| noise.plain.is_some() && noise.masked.is_none()));
+    let words = report.to_string();
+    assert!(words.contains(&obstacle) && words.contains("  plain: every"), "{words}");
+    assert_eq!(two(Aggregation::Plain).obstacle, None);
+    // Nothing can hold this sum in any mode.
+    let mut endless = TabularJob::default().spec();
+    endless.round.shoppers_per_merchant_max = u64::MAX;
+    let refused = PlanReport::new(&endless, 9).expect_err("no rounds");
+    assert!(matches!(refused, RoundParametersError::Ring(RingOverflow { .. })), "{refused}");
 }
 
 #[test]
 fn epsilon_for_a_shopper_known_to_several() {
-    let plan = noise(&job(35, 60, Some(4.0), 10_000), 9);
-    let [one, two, five] = plan.plain.epsilon_by_merchants;
+    let job = job(35, 60, Some(4.0), 10_000);
+    let [one, two, five] = plain(&job, 9).epsilon_by_merchants;
     assert!(one.0 == 1 && one.1 <= 4.0 && one.1 > 3.99, "{one:?}");
     assert!(two.1 > 1.4 * 4.0 && two.1 < 8.0 && five.1 < 20.0, "{two:?} {five:?}");
-    let masked = plan.masked.expect("nine merchants").epsilon_by_merchants;
+    let masked = masked(&job, 9).0.epsilon_by_merchants;
     assert!((masked[1].1 - 8.8).abs() < 0.05 && (masked[2].1 - 27.0).abs() < 0.6, "{masked:?}");
 }
 
@@ -106,10 +184,10 @@ fn epsilon_grows_with_the_rounds_up_to_the_budget() {
 
 #[test]
 fn verdicts_say_what_to_change() {
-    assert_eq!(noise(&job(35, 60, Some(4.0), 10_000), 1).plain.verdict, Verdict::Works);
-    let marginal = noise(&job(35, 60, Some(4.0), 1_800), 9).plain;
+    assert_eq!(plain(&job(35, 60, Some(4.0), 10_000), 1).verdict, Verdict::Works);
+    let marginal = plain(&job(35, 60, Some(4.0), 1_800), 9);
     assert!(matches!(marginal.verdict, Verdict::Marginal { .. }), "{}", marginal.verdict);
-    let hopeless = noise(&job(35, 60, Some(1.0), 100), 9).plain;
+    let hopeless = plain(&job(35, 60, Some(1.0), 100), 9);
     let words = hopeless.verdict.to_string();
     assert!(words.starts_with("hopeless: the noise on the mean is"), "{words}");
     assert!(words.contains("expected contributions a round") && words.contains("parameters"), "{words}");
@@ -120,7 +198,7 @@ fn verdicts_say_what_to_change() {
         .and_then(|w| w.split(' ').next())
         .and_then(|w| w.parse().ok())
         .expect("a number");
-    let verdict = |shoppers| noise(&job(35, 60, Some(1.0), shoppers), 9).plain.verdict;
+    let verdict = |shoppers| plain(&job(35, 60, Some(1.0), shoppers), 9).verdict;
     assert!(matches!(verdict(needed), Verdict::Marginal { .. }));
     assert!(matches!(verdict(needed - 1), Verdict::Hopeless { .. }));
 }
@@ -133,7 +211,9 @@ fn a_job_without_privacy_says_so() {
     assert!(words.contains("NO PRIVACY") && words.contains("nothing protects a shopper"), "{words}");
     let words = PlanReport::new(&job(35, 60, Some(4.0), 1_800), 9).expect("plans").to_string();
     assert!(
-        words.contains("masked:") && words.contains("marginal:") && words.contains("593 parameters"),
+        words.contains("masked, as this job runs:")
+            && words.contains("marginal:")
+            && words.contains("593 parameters"),
         "{words}"
     );
 }

@@ -2,10 +2,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use guildhall_shared::id::Name;
-use guildhall_shared::job::{ClippingSpec, PrivacySpec, RoundSpec, Unit};
+use guildhall_shared::job::{Aggregation, ClippingSpec, PrivacySpec, RoundSpec, Unit};
 use guildhall_shared::message::Invitation;
 use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
+use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::task::Task;
 
 use super::*;
@@ -32,6 +33,9 @@ fn spec(job: &str, quorum: u32) -> JobSpec {
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum,
             accept_deadline_ms: 1,
             update_deadline_ms: 1,

@@ -8,10 +8,14 @@ use guildhall_shared::model_state::ModelState;
 
 use super::{Coordinator, CoordinatorError, Output, Phase, Release};
 use crate::event::Event;
-use crate::round::{self, Round, RoundMessage, Settled, TimestampMs};
+use crate::round::{self, Aborted, Round, RoundMessage, Settled, TimestampMs};
 
 /// The pause after aborts grows up to 2^6 times the configured one.
 const BACK_OFF_DOUBLINGS_MAX: u32 = 6;
+/// Attempts of one round that merchants' plans count on.
+const ATTEMPTS_PLANNED: u32 = 3;
+/// Ended attempts that late words of good merchants are known by.
+const ENDED_KEPT: usize = 8;
 
 impl Coordinator {
     /// Hands an input to the running attempt, if there is one, and acts on what becomes of it.
@@ -32,14 +36,12 @@ impl Coordinator {
             round::Input::Message { from, message: RoundMessage::Update { .. } } => Some(*from),
             _ => None,
         };
-        let was_selecting = matches!(*round, Round::Selecting(_));
+        let phase_before = std::mem::discriminant(&*round);
         // Kept unless the round wishes otherwise.
         let mut wishes = vec![round::Output::WakeAt(wake_at)];
         let (next, verdict) = round.handle(now, input, &mut wishes);
-        if let (Round::Collecting(collecting), true) = (&next, was_selecting) {
-            let RoundId { round, attempt } = collecting.attempt().round;
-            let participants = collecting.participants().iter().filter_map(|m| self.name(*m)).collect();
-            out.push(Output::Event(Event::RoundStarted { round, attempt, participants }));
+        if std::mem::discriminant(&next) != phase_before {
+            self.tell_phase(&next, out);
         }
         if let (Some(from), true, Some(job)) = (sender, verdict.is_ok(), &self.job) {
             let round = job.settled();
@@ -48,6 +50,19 @@ impl Coordinator {
         }
         self.after_round_step(now, next, offered_at, wishes, out);
         Ok(verdict?)
+    }
+
+    /// Tells the operator which phase an attempt has reached.
+    pub(super) fn tell_phase(&self, reached: &Round, out: &mut Vec<Output>) {
+        let RoundId { round, attempt } = reached.attempt().round;
+        if let Some(participants) = reached.started() {
+            let participants = self.names(participants);
+            out.push(Output::Event(Event::RoundStarted { round, attempt, participants }));
+        }
+        if let Some((stage, merchants)) = reached.masked_stage() {
+            let merchants = merchants.len() as u32;
+            out.push(Output::Event(Event::RoundStage { round, attempt, stage, merchants }));
+        }
     }
 
     /// Passes on what the round wants and acts on its end.
@@ -63,18 +78,32 @@ impl Coordinator {
         for wish in wishes {
             match wish {
                 round::Output::Send { to, message } => out.push(Output::Send { to, message }),
+                round::Output::Broadcast { to, message } => out.push(Output::Broadcast { to, message }),
                 round::Output::WakeAt(at) => wake_at = at,
             }
         }
         match round {
             Round::Settled(settled) => self.settle(now, settled, offered_at, out),
-            Round::Aborted(aborted) => self.aborted(now, aborted.attempt.round, aborted.reason, out),
+            Round::Aborted(Aborted { attempt, reason, blame }) => {
+                self.remember_end(attempt.sid);
+                self.blame(attempt.round, &blame, out);
+                self.aborted(now, attempt.round, reason, out);
+            }
             running => self.phase = Phase::Running { round: Box::new(running), offered_at, wake_at },
         }
     }
 
+    fn remember_end(&mut self, sid: Digest) {
+        if self.ended.len() >= ENDED_KEPT {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(sid);
+    }
+
     fn settle(&mut self, now: TimestampMs, settled: Settled, offered_at: TimestampMs, out: &mut Vec<Output>) {
-        let Settled { attempt, contributors, sum } = settled;
+        let Settled { attempt, contributors, dropped, sum, blame } = settled;
+        self.remember_end(attempt.sid);
+        self.blame(attempt.round, &blame, out);
         let Some(job) = &mut self.job else { return };
         let integers = sum.centred();
         drop(sum);
@@ -101,8 +130,15 @@ impl Coordinator {
         job.aborts_in_a_row = 0;
         let privacy = format!("{}; {}", job.parameters().mode.label(), job.spec().privacy.label());
         self.phase = job.phase_between_attempts(now);
-        let merchants = header.contributors.iter().filter_map(|m| self.name(*m)).collect();
-        out.push(Output::Release(Box::new(Release { header, words, merchants, offered_at, privacy })));
+        let (merchants, dropped) = (self.names(&header.contributors), self.names(&dropped));
+        out.push(Output::Release(Box::new(Release {
+            header,
+            words,
+            merchants,
+            dropped,
+            offered_at,
+            privacy,
+        })));
         self.finish_if_done(out);
     }
 
@@ -123,6 +159,16 @@ impl Coordinator {
 
     fn aborted(&mut self, now: TimestampMs, round: RoundId, reason: String, out: &mut Vec<Output>) {
         let Some(job) = &mut self.job else { return };
+        let attempts = round.attempt.saturating_add(1);
+        let reason = if job.parameters().secagg.is_some() && attempts >= ATTEMPTS_PLANNED {
+            format!(
+                "{reason}; attempts of this round so far: {attempts}. Every one in which a merchant committed an update is \
+                 charged to it, and plans count on at most {ATTEMPTS_PLANNED}. The server tries again, more and more \
+                 slowly: stop it if the cause will not go away"
+            )
+        } else {
+            reason
+        };
         let doublings = job.aborts_in_a_row.min(BACK_OFF_DOUBLINGS_MAX);
         job.aborts_in_a_row = job.aborts_in_a_row.saturating_add(1);
         let pause = self.setup.back_off_ms.saturating_mul(1 << doublings);
@@ -134,9 +180,11 @@ impl Coordinator {
     pub(super) fn abandon(&mut self, reason: &str, out: &mut Vec<Output>) {
         let Phase::Running { round, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         let mut wishes = Vec::new();
-        if let Round::Aborted(aborted) = round.abandon(reason, &mut wishes) {
-            let RoundId { round, attempt } = aborted.attempt.round;
-            out.push(Output::Event(Event::RoundAborted { round, attempt, reason: aborted.reason }));
+        if let Round::Aborted(Aborted { attempt, reason, blame }) = round.abandon(reason, &mut wishes) {
+            self.remember_end(attempt.sid);
+            self.blame(attempt.round, &blame, out);
+            let RoundId { round, attempt } = attempt.round;
+            out.push(Output::Event(Event::RoundAborted { round, attempt, reason }));
         }
         for wish in wishes {
             if let round::Output::Send { to, message } = wish {

@@ -1,12 +1,15 @@
 //! How far a job is. [core]
 
+use std::collections::BTreeSet;
+
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::RoundId;
+use guildhall_shared::id::{MerchantIndex, RoundId};
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
 
 use super::{Phase, TimestampMs};
+use crate::round::Accusation;
 
 /// What the history says about a job.
 #[derive(Clone, Debug)]
@@ -36,6 +39,12 @@ pub struct RunningJob {
     pub(super) opened: bool,
     /// Aborts since the last settled round.
     pub(super) aborts_in_a_row: u32,
+    /// Provably broke the protocol since the server or the job started: take no further part.
+    pub(super) culprits: BTreeSet<MerchantIndex>,
+    /// Who complained about whose shares since the server or the job started.
+    pub(super) complaints: BTreeSet<Accusation>,
+    /// Complained or were complained about in the last attempt: sit out the next.
+    pub(super) sitting_out: BTreeSet<MerchantIndex>,
 }
 
 impl RunningJob {
@@ -43,7 +52,17 @@ impl RunningJob {
         let digest = progress.spec.digest();
         let parameters = progress.parameters.digest(&digest, roster);
         let model = progress.state.hash(&progress.spec.model());
-        RunningJob { progress, digest, parameters, model, opened: false, aborts_in_a_row: 0 }
+        RunningJob {
+            progress,
+            digest,
+            parameters,
+            model,
+            opened: false,
+            aborts_in_a_row: 0,
+            culprits: BTreeSet::new(),
+            complaints: BTreeSet::new(),
+            sitting_out: BTreeSet::new(),
+        }
     }
 
     /// The job.
@@ -89,6 +108,11 @@ impl RunningJob {
     /// Whether all rounds are settled.
     pub fn is_finished(&self) -> bool {
         self.progress.settled >= self.progress.spec.rounds
+    }
+
+    /// The last attempt that was offered.
+    pub(super) fn last_attempt(&self) -> Option<RoundId> {
+        self.progress.last_attempt
     }
 
     /// The next attempt's number: never one that was offered before.

@@ -19,23 +19,20 @@ impl Coordinator {
         };
         let (quorum, version) = (job.parameters().quorum as usize, job.version());
         let patience = job.spec().round.accept_deadline_ms;
-        let able: BTreeSet<MerchantIndex> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.derived.is_some())
-            .map(|(index, _)| *index)
-            .collect();
-        let ready: BTreeSet<MerchantIndex> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.derived == Some(version))
-            .map(|(index, _)| *index)
-            .collect();
+        let connected = |wanted: fn(&Option<u32>, u32) -> bool| -> BTreeSet<MerchantIndex> {
+            let members = self.members.iter().filter(|(_, member)| wanted(&member.derived, version));
+            members.map(|(index, _)| *index).collect()
+        };
+        let able = connected(|derived, _| derived.is_some());
+        let left_out = job.left_out(&able);
+        let able = &able - &left_out;
+        let ready = &connected(|derived, version| *derived == Some(version)) - &left_out;
         if able.len() < quorum.max(1) {
             (*quorum_since, self.waiting_until) = (None, None);
             return;
         }
-        let worth_waiting_for = if job.opened { able.len() } else { self.setup.roster.len() };
+        let worth_waiting_for =
+            if job.opened { able.len() } else { self.setup.roster.len() - left_out.len() };
         let give_up_waiting = quorum_since.get_or_insert(now).saturating_add(patience);
         let start_at =
             if ready.len() >= worth_waiting_for { *not_before } else { give_up_waiting.max(*not_before) };
@@ -54,10 +51,16 @@ impl Coordinator {
         } else {
             able
         };
-        self.open_attempt(now, offered, out);
+        self.open_attempt(now, offered, &left_out, out);
     }
 
-    fn open_attempt(&mut self, now: TimestampMs, offered: BTreeSet<MerchantIndex>, out: &mut Vec<Output>) {
+    fn open_attempt(
+        &mut self,
+        now: TimestampMs,
+        offered: BTreeSet<MerchantIndex>,
+        left_out: &BTreeSet<MerchantIndex>,
+        out: &mut Vec<Output>,
+    ) {
         let Some(job) = &mut self.job else { return };
         let round = job.next_attempt();
         let nonce = Digest::of(
@@ -97,9 +100,11 @@ impl Coordinator {
         };
         job.offered(round);
         out.push(Output::RecordAttempt(round));
+        self.tell_left_out(round, left_out, out);
         let mut wishes = Vec::new();
         let opened = Round::open(attempt, &offer, now, &mut wishes);
         self.phase = Phase::Idle;
+        self.tell_phase(&opened, out);
         self.after_round_step(now, opened, now, wishes, out);
     }
 }

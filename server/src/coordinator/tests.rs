@@ -1,11 +1,14 @@
+mod masked;
+
 use guildhall_shared::id::Name;
 use guildhall_shared::identity::RosterEntry;
-use guildhall_shared::job::{ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
-use guildhall_shared::message::{Accept, Offer, UpdateHeader};
+use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use guildhall_shared::message::{Accept, Decline, Offer, UpdateHeader};
 use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 use guildhall_shared::round_parameters::RoundParameters;
+use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::task::Task;
 
 use super::*;
@@ -45,6 +48,9 @@ fn spec(rounds: u32, quorum: u32) -> JobSpec {
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum,
             accept_deadline_ms: ACCEPT_MS,
             update_deadline_ms: UPDATE_MS,
@@ -198,7 +204,7 @@ fn the_release_is_what_everybody_computes_and_is_signed() {
     let mut bench = Bench::new(3, 2, 2);
     bench.join_ready([0, 1, 2]);
     let release = bench.settle(&[0, 1, 2]);
-    let mut sum = RingSum::zero(bench.job().parameters().ring, D);
+    let mut sum = RingVector::zero(bench.job().parameters().ring, D);
     sum.add_bytes(&release.words).expect("the right length");
     assert_eq!(sum.centred(), [6; D]);
     let spec = spec(2, 2);

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guildhall_shared::id::Name;
+use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::message::{ClientMessage, EnrolReply, EnrolRequest, Hello};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -105,6 +105,8 @@ pub struct Hub {
     clock: Instant,
     sessions: BTreeMap<u64, Session>,
     by_merchant: BTreeMap<Name, u64>,
+    /// Sessions of merchants in the closed roster.
+    by_index: BTreeMap<MerchantIndex, u64>,
     /// Once the roster is closed.
     coordinator: Option<Coordinator>,
     /// Number of the job the coordinator has.
@@ -133,6 +135,7 @@ impl Hub {
             clock: Instant::now(),
             sessions: BTreeMap::new(),
             by_merchant: BTreeMap::new(),
+            by_index: BTreeMap::new(),
             coordinator: None,
             job: None,
             traffic_at_offer: (0, 0),

@@ -39,6 +39,8 @@ pub struct Head {
 pub enum Outgoing {
     /// A control message.
     Control(Box<ServerMessage>),
+    /// A control message that many get: its frame, shared.
+    Encoded(Arc<Vec<u8>>),
     /// From now on, send every version of a job after the given one.
     Follow {
         /// The job's number.
@@ -121,6 +123,10 @@ impl Sender {
                         self.send_history().await?;
                         self.send_control(&message).await?;
                     }
+                    Some(Outgoing::Encoded(frame)) => {
+                        self.send_history().await?;
+                        self.send_control_frame(&frame).await?;
+                    }
                     Some(Outgoing::Follow { job, after, until }) => {
                         self.followed = Some(Followed { job, next: after + 1, until });
                     }
@@ -170,10 +176,13 @@ impl Sender {
     }
 
     async fn send_control(&mut self, message: &ServerMessage) -> Result<(), OutgoingError> {
+        self.send_control_frame(&message.to_frame()?).await
+    }
+
+    async fn send_control_frame(&mut self, frame: &[u8]) -> Result<(), OutgoingError> {
         self.await_delivery().await?;
-        let frame = message.to_frame()?;
         self.shared.traffic.add_down(frame.len());
-        timeout(self.pace.allowance(frame.len()), self.control.write(&frame))
+        timeout(self.pace.allowance(frame.len()), self.control.write(frame))
             .await
             .map_err(|_| OutgoingError::Slow(frame.len()))??;
         Ok(())

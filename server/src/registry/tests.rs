@@ -1,9 +1,10 @@
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
 use guildhall_shared::identity::Signature;
-use guildhall_shared::job::{ClippingSpec, PrivacySpec, RoundSpec, Unit};
+use guildhall_shared::job::{Aggregation, ClippingSpec, PrivacySpec, RoundSpec, Unit};
 use guildhall_shared::message::RollBack;
 use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
+use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::task::Task;
 
 use super::*;
@@ -27,6 +28,9 @@ fn spec() -> JobSpec {
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum: 1,
             accept_deadline_ms: 1,
             update_deadline_ms: 1,

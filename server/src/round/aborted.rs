@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use guildhall_shared::id::MerchantIndex;
-use guildhall_shared::message::Abort;
 
-use super::{Attempt, Fault, Input, Output, Round, RoundError};
+use super::attendance::tell;
+use super::{Attempt, Blame, Fault, Input, Output, Round, RoundError};
 
 /// Given up.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Aborted {
     pub attempt: Attempt,
     /// Why.
     pub reason: String,
+    /// Who should not take part in the next one.
+    pub blame: Blame,
 }
 
 impl Aborted {
@@ -23,15 +25,11 @@ impl Aborted {
         attempt: Attempt,
         told: BTreeSet<MerchantIndex>,
         reason: String,
+        blame: Blame,
         out: &mut Vec<Output>,
     ) -> Round {
-        // A message has its limit; with a thousand merchants the list of names could pass it.
-        let short: String = reason.chars().take(REASON_CHARACTERS_MAX).collect();
-        for to in told {
-            let abort = Abort { sid: attempt.sid, reason: short.clone() };
-            out.push(Output::Send { to, message: abort.into() });
-        }
-        Round::Aborted(Aborted { attempt, reason })
+        tell(&attempt, told, &reason, out);
+        Round::Aborted(Aborted { attempt, reason, blame })
     }
 
     pub(super) fn handle(self, input: Input<'_>) -> (Round, Result<(), RoundError>) {
@@ -46,6 +44,3 @@ impl Aborted {
         (Round::Aborted(self), verdict)
     }
 }
-
-/// Keeps an abort message within its limit of 1,024 bytes; every character of a reason is ASCII.
-const REASON_CHARACTERS_MAX: usize = 700;

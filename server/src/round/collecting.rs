@@ -1,4 +1,4 @@
-//! Collecting: participants train, their updates are summed. [core]
+//! Collecting, plain mode: participants train, their updates are summed. [core]
 //!
 //! An update counts once its sender, session, length, hash and signature are right; then it is added to the running sum and
 //! forgotten, so memory is one sum however many merchants there are. A participant that leaves is no longer awaited, but if
@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{Abort, Receipt, UpdateHeader, Verdict};
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 
-use super::{Aborted, Attempt, Fault, Input, Output, Round, RoundError, RoundMessage, Settled, TimestampMs};
+use super::phase::Phase;
+use super::{Aborted, Attempt, Blame, Fault, Output, Round, RoundMessage, Settled, TimestampMs};
 
 /// Updates come in.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Collecting {
     participants: BTreeSet<MerchantIndex>,
     awaited: BTreeSet<MerchantIndex>,
     contributors: BTreeSet<MerchantIndex>,
-    sum: RingSum,
+    sum: RingVector,
     deadline: TimestampMs,
 }
 
@@ -34,15 +35,10 @@ impl Collecting {
     ) -> Round {
         let deadline = now.saturating_add(attempt.update_deadline_ms);
         out.push(Output::WakeAt(deadline));
-        let sum = RingSum::zero(attempt.ring, attempt.dimension);
+        let sum = RingVector::zero(attempt.ring, attempt.dimension);
         let awaited = participants.clone();
         let contributors = BTreeSet::new();
         Round::Collecting(Collecting { attempt, participants, awaited, contributors, sum, deadline })
-    }
-
-    /// The attempt.
-    pub fn attempt(&self) -> &Attempt {
-        &self.attempt
     }
 
     /// Who takes part.
@@ -50,26 +46,39 @@ impl Collecting {
         &self.participants
     }
 
-    pub(super) fn handle(
-        mut self,
-        now: TimestampMs,
-        input: Input<'_>,
-        out: &mut Vec<Output>,
-    ) -> (Round, Result<(), RoundError>) {
-        let verdict = match input {
-            Input::Message { from, message } => {
-                self.message(from, message, out).map_err(|fault| self.attempt.error(from, fault))
-            }
-            Input::Left(merchant) => {
-                self.awaited.remove(&merchant);
-                Ok(())
-            }
-            Input::Timeout => Ok(()),
-        };
-        match verdict {
-            Ok(()) => (self.next(now, out), Ok(())),
-            Err(error) => (Round::Collecting(self), Err(error)),
+    fn add(&mut self, header: &UpdateHeader, words: &[u8]) -> Result<(), Fault> {
+        let expected = self.attempt.dimension * self.attempt.ring.bytes();
+        let length = |found| Fault::Length { expected, found };
+        if words.len() != expected {
+            return Err(length(words.len()));
         }
+        let found = Digest::of_bytes(words);
+        if found != header.hash {
+            return Err(Fault::Hash { expected: header.hash, found });
+        }
+        self.sum.add_bytes(words).map_err(|error| length(error.found))
+    }
+
+    fn shortfall(&self) -> String {
+        let missing = self.participants.difference(&self.contributors).copied();
+        format!(
+            "expected updates of a quorum of {}, found {}; none from {}",
+            self.attempt.quorum,
+            self.contributors.len(),
+            self.attempt.names(missing)
+        )
+    }
+}
+
+impl From<Collecting> for Round {
+    fn from(phase: Collecting) -> Self {
+        Round::Collecting(phase)
+    }
+}
+
+impl Phase for Collecting {
+    fn attempt(&self) -> &Attempt {
+        &self.attempt
     }
 
     fn message(
@@ -79,7 +88,6 @@ impl Collecting {
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         let key = self.attempt.offered_identity(from)?;
-        self.attempt.check_sid(&message)?;
         let found = message.name();
         let expected = "an update";
         match message {
@@ -96,7 +104,6 @@ impl Collecting {
             }
             // A participant that cannot go on says so, and is no longer awaited.
             RoundMessage::Decline(_) if self.awaited.remove(&from) => Ok(()),
-            RoundMessage::Decline(_) => Err(Fault::Phase { expected, found }),
             RoundMessage::Update { .. } if !self.participants.contains(&from) => {
                 Err(Fault::Stranger { expected: "a merchant that accepted in time" })
             }
@@ -112,20 +119,12 @@ impl Collecting {
                 out.push(Output::Send { to: from, message: receipt.into() });
                 Ok(())
             }
+            _ => Err(Fault::Phase { expected, found }),
         }
     }
 
-    fn add(&mut self, header: &UpdateHeader, words: &[u8]) -> Result<(), Fault> {
-        let expected = self.attempt.dimension * self.attempt.ring.bytes();
-        let length = |found| Fault::Length { expected, found };
-        if words.len() != expected {
-            return Err(length(words.len()));
-        }
-        let found = Digest::of_bytes(words);
-        if found != header.hash {
-            return Err(Fault::Hash { expected: header.hash, found });
-        }
-        self.sum.add_bytes(words).map_err(|error| length(error.found))
+    fn left(&mut self, merchant: MerchantIndex) {
+        self.awaited.remove(&merchant);
     }
 
     fn next(self, now: TimestampMs, out: &mut Vec<Output>) -> Round {
@@ -136,21 +135,16 @@ impl Collecting {
             let reason = self.shortfall();
             return self.abandon(reason, out);
         }
-        Round::Settled(Settled { attempt: self.attempt, contributors: self.contributors, sum: self.sum })
+        Round::Settled(Settled {
+            attempt: self.attempt,
+            dropped: self.participants.difference(&self.contributors).copied().collect(),
+            contributors: self.contributors,
+            sum: self.sum,
+            blame: Blame::default(),
+        })
     }
 
-    /// Ends the attempt and tells the participants.
-    pub(super) fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
-        Aborted::abort(self.attempt, self.participants, reason, out)
-    }
-
-    fn shortfall(&self) -> String {
-        let missing = self.participants.difference(&self.contributors).copied();
-        format!(
-            "expected updates of a quorum of {}, found {}; none from {}",
-            self.attempt.quorum,
-            self.contributors.len(),
-            self.attempt.names(missing)
-        )
+    fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
+        Aborted::abort(self.attempt, self.participants, reason, Blame::default(), out)
     }
 }

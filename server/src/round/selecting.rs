@@ -1,4 +1,4 @@
-//! Selecting: the offer is out, answers come in. [core]
+//! Selecting, plain mode: the offer is out, answers come in. [core]
 //!
 //! A merchant is awaited until it accepts, declines or leaves. Once nobody is awaited, or at the deadline, training starts
 //! with those who accepted, if they are a quorum.
@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{Accept, Begin, Decline, DeclineReason, Offer};
 
-use super::{
-    Aborted, Attempt, Collecting, Fault, Input, Output, Round, RoundError, RoundMessage, TimestampMs,
-};
+use super::phase::Phase;
+use super::{Aborted, Attempt, Blame, Collecting, Fault, Output, Round, RoundMessage, TimestampMs};
 
 /// Who takes part?
 #[derive(Clone, Debug, PartialEq)]
@@ -32,52 +31,6 @@ impl Selecting {
             .next(now, out)
     }
 
-    pub(super) fn handle(
-        mut self,
-        now: TimestampMs,
-        input: Input<'_>,
-        out: &mut Vec<Output>,
-    ) -> (Round, Result<(), RoundError>) {
-        let verdict = match input {
-            Input::Message { from, message } => {
-                self.message(from, message).map_err(|fault| self.attempt.error(from, fault))
-            }
-            Input::Left(merchant) => {
-                self.awaited.remove(&merchant);
-                self.accepted.remove(&merchant);
-                Ok(())
-            }
-            Input::Timeout => Ok(()),
-        };
-        match verdict {
-            Ok(()) => (self.next(now, out), Ok(())),
-            Err(error) => (Round::Selecting(self), Err(error)),
-        }
-    }
-
-    fn message(&mut self, from: MerchantIndex, message: RoundMessage<'_>) -> Result<(), Fault> {
-        let key = self.attempt.offered_identity(from)?;
-        self.attempt.check_sid(&message)?;
-        let found = message.name();
-        let repeated = self.accepted.contains(&from) || self.declined.contains_key(&from);
-        match message {
-            RoundMessage::Update { .. } => {
-                return Err(Fault::Phase { expected: "an answer to the offer", found });
-            }
-            _ if repeated => return Err(Fault::Repeated { found }),
-            RoundMessage::Accept(accept) => {
-                self.check_accept(&accept)?;
-                accept.verify(&key)?;
-                self.accepted.insert(from);
-            }
-            RoundMessage::Decline(Decline { reason, .. }) => {
-                self.declined.insert(from, reason);
-            }
-        }
-        self.awaited.remove(&from);
-        Ok(())
-    }
-
     fn check_accept(&self, accept: &Accept) -> Result<(), Fault> {
         let (expected, found) = (self.attempt.model, accept.model);
         if expected != found {
@@ -88,6 +41,63 @@ impl Selecting {
             return Err(Fault::Parameters { expected, found });
         }
         Ok(())
+    }
+
+    fn shortfall(&self) -> String {
+        let mut reason =
+            format!("expected a quorum of {} to accept, found {}", self.attempt.quorum, self.accepted.len());
+        for (merchant, why) in &self.declined {
+            reason.push_str(&format!("; {} declined: {}", self.attempt.names([*merchant]), why.describe()));
+        }
+        if !self.awaited.is_empty() {
+            reason
+                .push_str(&format!("; no answer from {}", self.attempt.names(self.awaited.iter().copied())));
+        }
+        reason
+    }
+}
+
+impl From<Selecting> for Round {
+    fn from(phase: Selecting) -> Self {
+        Round::Selecting(phase)
+    }
+}
+
+impl Phase for Selecting {
+    fn attempt(&self) -> &Attempt {
+        &self.attempt
+    }
+
+    fn message(
+        &mut self,
+        from: MerchantIndex,
+        message: RoundMessage<'_>,
+        _: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let key = self.attempt.offered_identity(from)?;
+        let found = message.name();
+        let repeated = self.accepted.contains(&from) || self.declined.contains_key(&from);
+        match message {
+            RoundMessage::Accept(_) | RoundMessage::Decline(_) if repeated => {
+                return Err(Fault::Repeated { found });
+            }
+            RoundMessage::Accept(accept) => {
+                self.check_accept(&accept)?;
+                accept.verify(&key)?;
+                self.accepted.insert(from);
+            }
+            RoundMessage::Decline(Decline { reason, .. }) => {
+                self.declined.insert(from, reason);
+            }
+            _ => return Err(Fault::Phase { expected: "an answer to the offer", found }),
+        }
+        self.awaited.remove(&from);
+        Ok(())
+    }
+
+    fn left(&mut self, merchant: MerchantIndex) {
+        self.awaited.remove(&merchant);
+        self.accepted.remove(&merchant);
     }
 
     fn next(self, now: TimestampMs, out: &mut Vec<Output>) -> Round {
@@ -106,23 +116,10 @@ impl Selecting {
         Collecting::begin(self.attempt, self.accepted, now, out)
     }
 
-    /// Ends the attempt. Whoever declined has nothing to undo; everybody else may have reserved budget and is told.
-    pub(super) fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
+    /// Whoever declined has nothing to undo; everybody else may have reserved budget and is told.
+    fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
         let declined = &self.declined;
         let told = self.attempt.offered.iter().copied().filter(|m| !declined.contains_key(m)).collect();
-        Aborted::abort(self.attempt, told, reason, out)
-    }
-
-    fn shortfall(&self) -> String {
-        let mut reason =
-            format!("expected a quorum of {} to accept, found {}", self.attempt.quorum, self.accepted.len());
-        for (merchant, why) in &self.declined {
-            reason.push_str(&format!("; {} declined: {}", self.attempt.names([*merchant]), why.describe()));
-        }
-        if !self.awaited.is_empty() {
-            reason
-                .push_str(&format!("; no answer from {}", self.attempt.names(self.awaited.iter().copied())));
-        }
-        reason
+        Aborted::abort(self.attempt, told, reason, Blame::default(), out)
     }
 }

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use guildhall_shared::id::MerchantIndex;
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 
-use super::{Attempt, Fault, Input, Round, RoundError};
+use super::{Attempt, Blame, Fault, Input, Round, RoundError};
 
 /// Done.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +16,12 @@ pub struct Settled {
     pub attempt: Attempt,
     /// Whose updates are in the sum.
     pub contributors: BTreeSet<MerchantIndex>,
+    /// Who took part, but has no update in the sum.
+    pub dropped: BTreeSet<MerchantIndex>,
     /// The sum.
-    pub sum: RingSum,
+    pub sum: RingVector,
+    /// Who should not take part in the next attempt.
+    pub blame: Blame,
 }
 
 impl Settled {

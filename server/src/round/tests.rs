@@ -1,9 +1,13 @@
+mod masked;
+pub(crate) mod merchant;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use guildhall_shared::id::Name;
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::identity::{IdentityKey, Roster, RosterEntry, Signature};
-use guildhall_shared::message::{DeclineReason, Verdict};
+use guildhall_shared::message::{Accept, Decline, DeclineReason, UpdateHeader, Verdict};
 use guildhall_shared::ring::RingWidth;
 use guildhall_shared::round_parameters::{RoundMode, RoundParameters};
 use proptest::prelude::*;
@@ -40,6 +44,7 @@ fn offer_and_attempt() -> (Offer, Attempt) {
         parameters: RoundParameters {
             mode: RoundMode::LocalNoise,
             merchants: u32::from(MERCHANTS),
+            secagg: None,
             honest_noise_shares: 1,
             parameters: D as u64,
             clipping_bound: 1,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use guildhall_server::{AdminCommand, AdminReply, Event, InitOptions, RunOptions};
 use guildhall_shared::id::Name;
-use guildhall_shared::job::{ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use guildhall_shared::message::Invitation;
 use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
+use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::task::Task;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -40,6 +41,9 @@ pub fn spec(parameters: usize, rounds: u32, quorum: u32, update_deadline_ms: u64
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum,
             accept_deadline_ms: 1_000,
             update_deadline_ms,

@@ -14,7 +14,7 @@ use guildhall_shared::message::{
     split_vector,
 };
 use guildhall_shared::model_state::ModelState;
-use guildhall_shared::ring::RingSum;
+use guildhall_shared::ring::RingVector;
 use guildhall_shared::round_parameters::RoundParameters;
 use guildhall_shared::wire;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -23,7 +23,7 @@ use rustls::RootCertStore;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
-use crate::bench::{PATIENCE, name};
+use crate::bench::{PATIENCE, Server, name};
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -270,6 +270,14 @@ impl Session<'_> {
         self.say(ready).await;
     }
 
+    /// Returns once the server knows that this merchant is ready. `Ready` has no answer, and other merchants' connections may
+    /// overtake it; what follows it on its own stream may not, and a version that does not exist is refused aloud.
+    pub async fn ready_is_known(&mut self, server: &mut Server) {
+        let ready = Ready { job: self.spec().digest(), version: 9_999, model: Digest([0; 32]) };
+        self.say(ready).await;
+        server.refusal("found 9999").await;
+    }
+
     pub fn parameters(&self) -> RoundParameters {
         RoundParameters::derive(&self.spec(), self.roster().roster.len() as u32).expect("fits")
     }
@@ -288,7 +296,7 @@ impl Session<'_> {
         let result: ResultHeader = wire::decode(control, limit).expect("a header");
         result.verify(self.key()).expect("signed");
         assert_eq!(result.sum, Digest::of_bytes(words));
-        let mut sum = RingSum::zero(parameters.ring, parameters.parameters as usize);
+        let mut sum = RingVector::zero(parameters.ring, parameters.parameters as usize);
         sum.add_bytes(words).expect("the right length");
         let (version, model) = self.model.take().expect("a model");
         assert_eq!(result.version, version + 1);
@@ -299,7 +307,12 @@ impl Session<'_> {
     }
 
     pub async fn offer(&mut self) -> Offer {
-        match self.hear().await {
+        let mut message = self.hear().await;
+        // An update may have crossed the end of the attempt before.
+        while matches!(message, ServerMessage::Receipt(_)) {
+            message = self.hear().await;
+        }
+        match message {
             ServerMessage::Offer(offer) => {
                 offer.verify(self.key()).expect("signed");
                 assert_eq!(offer.parameters, self.parameters());

@@ -115,6 +115,7 @@ async fn a_merchant_that_dies_in_mid_upload_stops_nobody_and_joins_the_next_roun
     b.result().await;
     let mut c = members[2].open_ready(address).await;
     assert_eq!(c.model.as_ref().expect("a model").0, 1);
+    c.ready_is_known(&mut federation.server).await;
     a.ready().await;
     b.ready().await;
     let (first, second, third) = tokio::join!(a.round(1), b.round(2), c.round(3));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ClippingSpec, JobSpec, PrivacySpec};
+use super::{Aggregation, ClippingSpec, JobSpec, PrivacySpec};
 use crate::model_spec::{Architecture, PARAMETERS_MAX};
 use crate::optimizer::UpdateRule;
 use crate::task::{Task, Transform};
@@ -70,6 +70,18 @@ pub(super) fn collect(spec: &JobSpec, m: &mut Mistakes) {
     }
     let round = &spec.round;
     m.require((1..=1_000).contains(&round.quorum), "round.quorum", "1 to 1,000 merchants", round.quorum);
+    m.require(
+        round.colluders_min < 1_000,
+        "round.colluders_min",
+        "less than 1,000 merchants",
+        round.colluders_min,
+    );
+    m.require(
+        round.aggregation == Aggregation::Masked || round.colluders_min == 0,
+        "round.colluders_min",
+        "nothing in plain mode, where every merchant is protected by its own noise alone",
+        round.colluders_min,
+    );
     m.require(
         (1..=600_000).contains(&round.accept_deadline_ms),
         "round.accept_deadline_ms",

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 
 use super::check::{JobError, Mistakes, collect};
-use super::{ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use super::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use crate::id::Name;
 use crate::model_spec::{Activation, Architecture};
 use crate::optimizer::{OptimizerSpec, UpdateRule};
+use crate::secagg::MaskGenerator;
 use crate::task::{FeatureSpec, RepurchaseSpec, Task, Transform};
 
 /// The `[simulation]` table of a job file: how `simulate` cuts one data set into merchants. Not part of the job.
@@ -125,6 +126,12 @@ struct RawBudget {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRound {
+    #[serde(default)]
+    aggregation: Aggregation,
+    #[serde(default)]
+    colluders_min: u32,
+    #[serde(default)]
+    mask_generator: MaskGenerator,
     quorum: u32,
     #[serde(default = "default_accept_deadline_ms")]
     accept_deadline_ms: u64,
@@ -190,6 +197,9 @@ pub(super) fn parse(
         clipping,
         privacy,
         round: RoundSpec {
+            aggregation: raw.round.aggregation,
+            colluders_min: raw.round.colluders_min,
+            mask_generator: raw.round.mask_generator,
             quorum: raw.round.quorum,
             accept_deadline_ms: raw.round.accept_deadline_ms,
             update_deadline_ms: raw.round.update_deadline_ms,

@@ -1,4 +1,4 @@
-//! Round messages of plain mode. Every one carries the sid; every signature covers label, sid and body.
+//! Round messages of every mode, and the answers of plain mode. Every one carries the sid; every signature covers label, sid and body.
 
 use serde::{Deserialize, Serialize};
 

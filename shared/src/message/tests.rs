@@ -5,11 +5,13 @@ use crate::digest::Digest;
 use crate::frame::HEADER_BYTES;
 use crate::id::{MerchantIndex, Name, RoundId};
 use crate::identity::{IdentityKey, Roster, RosterEntry, Signature, SignedRoster};
-use crate::job::{ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use crate::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use crate::model_spec::Architecture;
 use crate::optimizer::{OptimizerSpec, UpdateRule};
 use crate::ring::RingWidth;
 use crate::round_parameters::{RoundMode, RoundParameters};
+use crate::secagg::agreement::AgreementKey;
+use crate::secagg::{Graph, MaskGenerator, SecaggParameters};
 use crate::task::Task;
 
 fn name(text: &str) -> Name {
@@ -45,6 +47,9 @@ fn job() -> JobSpec {
             noise_standard_deviation: 1 << 22,
         },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum: 2,
             accept_deadline_ms: 3,
             update_deadline_ms: 4,
@@ -60,7 +65,134 @@ fn parameters() -> RoundParameters {
     RoundParameters::derive(&job(), 9).expect("fits")
 }
 
+/// The numbers of a masked job with as many merchants as there may be.
+fn sparse_parameters() -> RoundParameters {
+    let mut job = job();
+    job.round.aggregation = Aggregation::Masked;
+    RoundParameters::derive(&job, 1000).expect("fits")
+}
+
+fn dealt_share(peer: u16, byte: u8) -> DealtShare {
+    DealtShare {
+        peer: MerchantIndex(peer),
+        sealed: SealedShares { mask_key: [byte; 32], seed: [byte + 1; 32], tag: [byte + 2; 16] },
+        hashes: share_hashes(byte + 3),
+        signature: signature(byte + 5),
+    }
+}
+
+fn share_hashes(byte: u8) -> ShareHashes {
+    ShareHashes { mask_key: digest(byte), seed: digest(byte + 1) }
+}
+
+fn revealed_share(dealer: u16, byte: u8) -> RevealedShare {
+    RevealedShare { dealer: MerchantIndex(dealer), value: [byte; 32] }
+}
+
+fn advertise() -> Advertise {
+    Advertise {
+        sid: digest(1),
+        model: digest(2),
+        parameters: digest(3),
+        encryption_key: AgreementKey([4; 32]),
+        mask_key: AgreementKey([5; 32]),
+        signature: signature(6),
+    }
+}
+
+fn shares(holders: std::ops::Range<u16>, own: Option<ShareHashes>) -> Shares {
+    let shares = holders.map(|holder| dealt_share(holder, 10)).collect();
+    Shares { sid: digest(1), commitment: digest(2), own, shares, signature: signature(3) }
+}
+
+fn unmask(seeds: std::ops::Range<u16>, mask_keys: std::ops::Range<u16>) -> Unmask {
+    Unmask {
+        sid: digest(1),
+        seeds: seeds.map(|dealer| revealed_share(dealer, 2)).collect(),
+        mask_keys: mask_keys.map(|dealer| revealed_share(dealer, 3)).collect(),
+        signature: signature(4),
+    }
+}
+
+fn round_roster(members: std::ops::Range<u16>) -> RoundRoster {
+    let member = |merchant| MemberKeys {
+        merchant: MerchantIndex(merchant),
+        encryption_key: AgreementKey([2; 32]),
+        mask_key: AgreementKey([3; 32]),
+        signature: signature(4),
+    };
+    RoundRoster { sid: digest(1), members: members.map(member).collect() }
+}
+
+fn forwarded_shares(members: std::ops::Range<u16>, dealers: std::ops::Range<u16>) -> ForwardedShares {
+    ForwardedShares {
+        sid: digest(1),
+        members: members.map(MerchantIndex).collect(),
+        shares: dealers.map(|dealer| dealt_share(dealer, 20)).collect(),
+    }
+}
+
+fn survivors(members: std::ops::Range<u16>) -> Survivors {
+    let update = |merchant| SurvivingUpdate {
+        merchant: MerchantIndex(merchant),
+        hash: digest(2),
+        signature: signature(3),
+    };
+    Survivors { sid: digest(1), updates: members.map(update).collect() }
+}
+
+fn certificate(members: std::ops::Range<u16>) -> Certificate {
+    let one = |merchant| CertificateSignature { merchant: MerchantIndex(merchant), signature: signature(2) };
+    Certificate { sid: digest(1), signatures: members.map(one).collect() }
+}
+
+/// M1, M3, M7, M9 and the complaint; M3 of both graphs.
+fn masked_client_messages() -> Vec<ClientMessage> {
+    vec![
+        advertise().into(),
+        shares(0..1, None).into(),
+        shares(1..3, Some(share_hashes(30))).into(),
+        Complaint { sid: digest(1), about: MerchantIndex(258), signature: signature(2) }.into(),
+        Certify { sid: digest(1), signature: signature(2) }.into(),
+        unmask(0..2, 2..3).into(),
+    ]
+}
+
+/// M2, M4, M6 and M8, and the offer of a masked round.
+fn masked_server_messages() -> Vec<ServerMessage> {
+    let offer = Offer {
+        federation: digest(1),
+        job: digest(2),
+        round: RoundId { round: 3, attempt: 2 },
+        version: 3,
+        model: digest(4),
+        parameters: sparse_parameters(),
+        roster: digest(5),
+        nonce: [6; 32],
+        signature: signature(0),
+    };
+    vec![
+        offer.sign(&IdentityKey::from_secret(&[7; 32])).into(),
+        round_roster(0..2).into(),
+        forwarded_shares(0..3, 1..2).into(),
+        survivors(0..2).into(),
+        certificate(0..2).into(),
+    ]
+}
+
 fn client_messages() -> Vec<ClientMessage> {
+    let mut messages = plain_client_messages();
+    messages.extend(masked_client_messages());
+    messages
+}
+
+fn server_messages() -> Vec<ServerMessage> {
+    let mut messages = plain_server_messages();
+    messages.extend(masked_server_messages());
+    messages
+}
+
+fn plain_client_messages() -> Vec<ClientMessage> {
     vec![
         Hello { federation: digest(1), roster: Some(digest(2)), software: name("0.1.0") }.into(),
         CatchUp { job: digest(1), version: 7 }.into(),
@@ -70,7 +202,7 @@ fn client_messages() -> Vec<ClientMessage> {
     ]
 }
 
-fn server_messages() -> Vec<ServerMessage> {
+fn plain_server_messages() -> Vec<ServerMessage> {
     let roster = Roster {
         federation: digest(1),
         entries: vec![RosterEntry {
@@ -230,6 +362,77 @@ fn a_full_roster_fits_its_limit() {
     let mut header = result_header();
     header.contributors = (0..1000).map(MerchantIndex).collect();
     assert!(wire::encode(&header).expect("encodes").len() <= ResultHeader::bytes_max(1000));
+}
+
+fn assert_fits(message: impl Into<ServerMessage>) {
+    let message = message.into();
+    let frame = message.to_frame().expect("encodes");
+    let header = FrameHeader::of(message.kind(), &frame[HEADER_BYTES..]);
+    let limit = ServerMessage::limit(message.kind()).expect("known");
+    assert_eq!(header.check_length(limit), Ok(()), "{}", message.name());
+    assert_eq!(ServerMessage::from_body(&header, &frame[HEADER_BYTES..]), Ok(message));
+}
+
+fn assert_client_fits(message: impl Into<ClientMessage>) {
+    let message = message.into();
+    let frame = message.to_frame().expect("encodes");
+    let header = FrameHeader::of(message.kind(), &frame[HEADER_BYTES..]);
+    let limit = ClientMessage::limit(message.kind()).expect("known");
+    assert_eq!(header.check_length(limit), Ok(()), "{}", message.name());
+    assert_eq!(ClientMessage::from_body(&header, &frame[HEADER_BYTES..]), Ok(message));
+}
+
+/// The sparse graph with a full roster: everybody drew the most holders there may be, and everybody chose the receiver.
+#[test]
+fn the_messages_of_a_masked_round_of_1000_fit_their_limits() {
+    assert_client_fits(shares(0..254, None));
+    assert_client_fits(unmask(0..999, 0..0));
+    assert_client_fits(unmask(0..0, 0..999));
+    assert_client_fits(unmask(0..800, 800..999));
+    assert_fits(round_roster(0..1000));
+    assert_fits(forwarded_shares(0..1000, 1..1000));
+    assert_fits(survivors(0..1000));
+    assert_fits(certificate(0..1000));
+}
+
+/// The largest complete graph: everybody holds shares of everybody.
+#[test]
+fn the_messages_of_a_masked_round_of_128_fit_their_limits() {
+    assert_client_fits(shares(0..127, Some(share_hashes(1))));
+    assert_client_fits(unmask(0..128, 0..0));
+    assert_client_fits(unmask(0..64, 64..128));
+    assert_fits(round_roster(0..128));
+    assert_fits(forwarded_shares(0..128, 1..128));
+    assert_fits(survivors(0..128));
+    assert_fits(certificate(0..128));
+}
+
+#[test]
+fn longer_messages_than_any_roster_makes_are_refused() {
+    let refused = |message: ServerMessage| {
+        let frame = message.to_frame().expect("encodes");
+        let header = FrameHeader::of(message.kind(), &frame[HEADER_BYTES..]);
+        ServerMessage::from_body(&header, &frame[HEADER_BYTES..]).is_err()
+    };
+    assert!(refused(round_roster(0..3000).into()));
+    assert!(refused(forwarded_shares(0..1000, 0..2000).into()));
+    assert!(refused(survivors(0..2000).into()));
+    assert!(refused(certificate(0..3000).into()));
+}
+
+#[test]
+fn the_numbers_of_secure_aggregation_are_in_the_offer() {
+    let found = sparse_parameters().secagg.expect("masked");
+    assert_eq!(found, SecaggParameters::derive(1000, 0, MaskGenerator::Aes256Ctr).expect("enough"));
+    assert_eq!(found.graph, Graph::Sparse { holders: 216, share_threshold: 140 });
+    assert_eq!(parameters().secagg, None);
+}
+
+#[test]
+fn revealed_shares_do_not_print() {
+    let printed = format!("{:?}", unmask(0..1, 1..2));
+    assert!(printed.contains("RevealedShare(of"), "{printed}");
+    assert!(!printed.contains("[2, 2"), "{printed}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use super::*;
 use crate::id::Name;
-use crate::job::{ClippingSpec, PrivacySpec, RoundSpec, Unit};
+use crate::job::{Aggregation, ClippingSpec, PrivacySpec, RoundSpec, Unit};
 use crate::model_spec::{Activation, Architecture};
 use crate::optimizer::{OptimizerSpec, UpdateRule};
+use crate::secagg::MaskGenerator;
 use crate::task::{FeatureSpec, Task, Transform};
 
 fn job(rule: UpdateRule, average_last_rounds: u32) -> JobSpec {
@@ -19,6 +20,9 @@ fn job(rule: UpdateRule, average_last_rounds: u32) -> JobSpec {
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum: 2,
             accept_deadline_ms: 1,
             update_deadline_ms: 1,

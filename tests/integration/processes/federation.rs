@@ -17,16 +17,31 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_guildhall");
 pub struct Member {
     pub name: &'static str,
     pub budget_epsilon: f64,
+    pub allow_plain_mode: bool,
     pub allow_privacy_none: bool,
 }
 
 impl Member {
+    /// One that takes part in plain rounds too.
     pub fn new(name: &'static str) -> Self {
-        Member { name, budget_epsilon: 100.0, allow_privacy_none: false }
+        Member { name, budget_epsilon: 100.0, allow_plain_mode: true, allow_privacy_none: false }
+    }
+
+    /// One that insists on masks.
+    pub fn masked(name: &'static str) -> Self {
+        Member { allow_plain_mode: false, ..Member::new(name) }
+    }
+
+    /// One that insists on masks, but not on noise.
+    pub fn unnoised(name: &'static str) -> Self {
+        Member { allow_privacy_none: true, ..Member::masked(name) }
     }
 }
 
-/// A job that reads no rows.
+/// Parameters of every job here.
+pub const PARAMETERS: usize = 500;
+
+/// A job that reads no rows, in plain mode.
 pub fn dummy_job(
     rounds: u32,
     quorum: u32,
@@ -34,13 +49,23 @@ pub fn dummy_job(
     update_deadline_ms: u64,
     upload_slot_ms: u64,
 ) -> String {
+    let job = job(rounds, quorum, privacy, 3_000, update_deadline_ms);
+    format!("{job}aggregation = \"plain\"\nupload_slot_ms = {upload_slot_ms}\n")
+}
+
+/// A job that reads no rows. It says nothing of masks: they are the default.
+pub fn masked_job(rounds: u32, privacy: &str, accept_deadline_ms: u64, update_deadline_ms: u64) -> String {
+    job(rounds, 1, privacy, accept_deadline_ms, update_deadline_ms)
+}
+
+fn job(rounds: u32, quorum: u32, privacy: &str, accept_deadline_ms: u64, update_deadline_ms: u64) -> String {
     format!(
         "name = \"dummy\"\npurpose = \"a test without rows\"\nseed = 1\nrounds = {rounds}\nunit = \"shopper\"\n{privacy}\n\
-         [task]\nkind = \"dummy\"\nparameters = 500\n\
+         [task]\nkind = \"dummy\"\nparameters = {PARAMETERS}\n\
          [optimizer]\nkind = \"adam\"\nlearning_rate = 0.1\nbeta1 = 0.9\nbeta2 = 0.99\nepsilon = 1e-8\n\
          [clipping]\nnorm_l2 = 1.0\n\
-         [round]\nquorum = {quorum}\naccept_deadline_ms = 3000\nupdate_deadline_ms = {update_deadline_ms}\n\
-         upload_slot_ms = {upload_slot_ms}\nexpected_shoppers = 100\nshoppers_per_merchant_max = 100\n"
+         [round]\nquorum = {quorum}\naccept_deadline_ms = {accept_deadline_ms}\nupdate_deadline_ms = {update_deadline_ms}\n\
+         expected_shoppers = 100\nshoppers_per_merchant_max = 100\n"
     )
 }
 
@@ -89,17 +114,10 @@ impl Federation {
         let invitation =
             self.succeed(&["server", "--dir", "server", "invite", member.name]).trim().to_string();
         let epsilon = member.budget_epsilon.to_string();
-        self.succeed(&[
-            "join",
-            &invitation,
-            "--dir",
-            member.name,
-            "--budget-epsilon",
-            &epsilon,
-            "--budget-delta",
-            "1e-6",
-            "--allow-plain-mode",
-        ]);
+        let mut join = vec!["join", &invitation, "--dir", member.name];
+        join.extend(["--budget-epsilon", &epsilon, "--budget-delta", "1e-6"]);
+        join.extend(member.allow_plain_mode.then_some("--allow-plain-mode"));
+        self.succeed(&join);
         if member.allow_privacy_none {
             let path = self.path(member.name).join("client.toml");
             let text = std::fs::read_to_string(&path).expect("a configuration");
@@ -116,24 +134,41 @@ impl Federation {
 
     /// Closes the roster, submits the job and starts all clients.
     pub fn begin(&mut self, job: &str) {
+        self.begin_with(job, &[]);
+    }
+
+    /// The same, with some clients that fall silent right before a step: (merchant, `STAGE[:ROUND]`).
+    pub fn begin_with(&mut self, job: &str, halts: &[(&str, String)]) {
         std::fs::write(self.path("job.toml"), job).expect("written");
         self.succeed(&["server", "--dir", "server", "roster", "close"]);
         self.succeed(&["server", "--dir", "server", "job", "submit", "job.toml"]);
         let names: Vec<String> = self.invitations.keys().cloned().collect();
         for name in names {
-            self.start_client(&name);
+            match halts.iter().find(|(merchant, _)| *merchant == name) {
+                Some((_, at)) => self.start_client_halting(&name, at),
+                None => self.start_client(&name),
+            }
         }
     }
 
     pub fn start_server(&mut self) {
-        let process = self.spawn(SERVER, &["server", "--dir", "server", "run", "--events"]);
+        let process = self.spawn(SERVER, &["server", "--dir", "server", "run", "--events"], None);
         self.server = Some(process);
         self.wait(Duration::from_secs(60), |e| e["event"] == "listening");
     }
 
     pub fn start_client(&mut self, merchant: &str) {
+        self.start_client_at(merchant, None);
+    }
+
+    /// A client that falls silent right before a step, `STAGE[:ROUND]`, and reports it.
+    pub fn start_client_halting(&mut self, merchant: &str, at: &str) {
+        self.start_client_at(merchant, Some(at));
+    }
+
+    fn start_client_at(&mut self, merchant: &str, halt_at: Option<&str>) {
         let config = format!("{merchant}/client.toml");
-        let process = self.spawn(merchant, &["client", "--events", "--config", &config]);
+        let process = self.spawn(merchant, &["client", "--events", "--config", &config], halt_at);
         self.clients.insert(merchant.into(), process);
     }
 
@@ -188,6 +223,12 @@ impl Federation {
         }
     }
 
+    /// Whether a client has reported something that no `wait_client` has passed over.
+    pub fn has_said(&mut self, who: &str, said: impl Fn(&Value) -> bool) -> bool {
+        self.seen.extend(self.events.try_iter());
+        self.seen.iter().any(|(other, event)| other == who && said(event))
+    }
+
     fn logs(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.folder.path()).expect("a folder").flatten() {
@@ -219,13 +260,14 @@ impl Federation {
         Path::join(self.folder.path(), name)
     }
 
-    fn spawn(&self, who: &str, arguments: &[&str]) -> Process {
+    fn spawn(&self, who: &str, arguments: &[&str], halt_at: Option<&str>) -> Process {
         let log = self.path(&format!("{}.log", if who == SERVER { "server" } else { who }));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .current_dir(self.folder.path())
             .env("RAYON_NUM_THREADS", "1")
+            .envs(halt_at.map(|at| ("GUILDHALL_HALT_AT", at)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

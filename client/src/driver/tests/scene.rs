@@ -12,6 +12,7 @@ use guildhall_privacy::update::ClippedSum;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::identity::{IdentityKey, PublicKey};
+use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::ClientMessage;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
@@ -22,11 +23,12 @@ use zeroize::Zeroizing;
 
 use crate::config::{Budget, ClientConfig, WhenFinished};
 use crate::driver::contribution::{ContributionError, Contributor};
-use crate::driver::{Sources, run_with};
+use crate::driver::{DrawSeed, HaltAt, Sources, run_with};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::folder::{Folder, Membership, write_durably};
-use crate::participant::tests::harness::{FEDERATION, OWN_SECRET, Server, federation_key, job};
+use crate::participant::tests::harness::{FEDERATION, OWN_SECRET, federation_key, job, masked_job};
+use crate::participant::tests::server::Server;
 use crate::transport::fake::{FakeServer, FakeSession, Pki};
 
 /// What the merchant has to say.
@@ -53,11 +55,12 @@ impl Contributor for Contribution {
     }
 }
 
-struct Thousand;
+/// The same number everywhere.
+pub struct Constant(pub i64);
 
-impl NoiseSource for Thousand {
+impl NoiseSource for Constant {
     fn fill(&mut self, _: u64, out: &mut [i64]) -> Result<(), NoiseError> {
-        out.fill(1_000);
+        out.fill(self.0);
         Ok(())
     }
 }
@@ -65,21 +68,35 @@ impl NoiseSource for Thousand {
 pub struct Scene {
     pub server: Server,
     pub budget_epsilon: f64,
+    /// Every sample of the merchant's noise.
+    pub noise: i64,
     fake: Option<FakeServer>,
     address: SocketAddr,
     dir: TempDir,
     contribution: Contribution,
+    pub seed: DrawSeed,
+    pub halt_at: Option<HaltAt>,
     events: Arc<Mutex<Vec<Event>>>,
     stop: watch::Sender<u32>,
 }
 
 impl Scene {
+    /// In plain mode.
     pub fn new(contribution: Contribution) -> Self {
+        Self::of(job(), contribution)
+    }
+
+    /// With masked rounds.
+    pub fn masked(contribution: Contribution) -> Self {
+        Self::of(masked_job(), contribution)
+    }
+
+    pub fn of(job: JobSpec, contribution: Contribution) -> Self {
         let (pki, dir) = (Pki::new(), tempfile::tempdir().unwrap());
         let key = KeyPair::generate().unwrap();
         let request = CertificateParams::default().serialize_request(&key).unwrap();
         let certificate = pki.client(request.der());
-        let mut server = Server::new(job());
+        let mut server = Server::new(job);
         server.roster.entries[1].certificate = Digest::of_bytes(&certificate);
         let folder = Folder::at(dir.path());
         let private = crate::folder::Access::Private;
@@ -98,7 +115,20 @@ impl Scene {
         let address = fake.address;
         let (stop, _) = watch::channel(0);
         let events = Arc::default();
-        Scene { server, budget_epsilon: 4.0, fake: Some(fake), address, dir, contribution, events, stop }
+        let seed: DrawSeed = Arc::new(crate::driver::draw_seed);
+        Scene {
+            server,
+            budget_epsilon: 4.0,
+            noise: 1_000,
+            fake: Some(fake),
+            address,
+            dir,
+            contribution,
+            seed,
+            halt_at: None,
+            events,
+            stop,
+        }
     }
 
     pub fn identity(&self) -> PublicKey {
@@ -121,10 +151,12 @@ impl Scene {
     }
 
     pub fn start_client(&self) -> JoinHandle<Result<(), ClientError>> {
-        let contribution = self.contribution;
+        let (contribution, noise) = (self.contribution, self.noise);
         let sources = Sources {
             contributor: Arc::new(move |_, _| Ok(Arc::new(contribution))),
-            noise: Arc::new(|| Box::new(Thousand)),
+            noise: Arc::new(move || Box::new(Constant(noise))),
+            seed: Arc::clone(&self.seed),
+            halt_at: self.halt_at,
         };
         let events = Arc::clone(&self.events);
         let mut stopped = self.stop.subscribe();
@@ -162,6 +194,13 @@ impl Scene {
         self.events.lock().unwrap().clone()
     }
 
+    /// Waits until the client has told something.
+    pub async fn until(&self, told: impl Fn(&Event) -> bool) {
+        while !self.events().iter().any(&told) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn ledger(&self) -> Result<Ledger, LedgerError> {
         let Budget { epsilon, delta } = self.config().budget;
         Ledger::open(&Folder::at(self.dir.path()).ledger(), BudgetLimit { epsilon, delta })
@@ -180,7 +219,9 @@ impl Scene {
         let spent = self.ledger().unwrap().spent().pico();
         let parameters = self.server.parameters();
         let sigma = parameters.noise_standard_deviation_local;
-        let one = guildhall_privacy::accountant::zcdp::charge(parameters.clipping_bound, 1, sigma).pico();
+        let shares = u64::from(parameters.honest_noise_shares);
+        let one =
+            guildhall_privacy::accountant::zcdp::charge(parameters.clipping_bound, shares, sigma).pico();
         assert_eq!(spent % one, 0);
         spent / one
     }

@@ -1,32 +1,40 @@
-//! A server that keeps to the rules (tests bend its messages), and a shell that performs outputs and checks their order.
+//! A job, a merchant, and a shell that performs outputs and checks their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::{MerchantIndex, Name, RoundId};
-use guildhall_shared::identity::{IdentityKey, Roster, RosterEntry, Signature, SignedRoster};
-use guildhall_shared::job::{ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
-use guildhall_shared::message::{
-    Begin, ClientMessage, DeclineReason, Job, Offer, ResultHeader, RollBack, ServerMessage, Welcome,
-};
-use guildhall_shared::model_spec::Architecture;
+use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::identity::IdentityKey;
+use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use guildhall_shared::message::{ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader};
+use guildhall_shared::model_spec::{Architecture, ModelSpec};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
-use guildhall_shared::round_parameters::RoundParameters;
+use guildhall_shared::ring::RingVector;
+use guildhall_shared::secagg::MaskGenerator;
+use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::task::{FeatureSpec, Task, Transform};
 
+use super::server::Server;
 use crate::participant::{
-    Input, JobPattern, Outcome, Output, Participant, Permission, Policy, Refused, Report, ReserveRefusal,
-    Standing,
+    AttemptStage, Input, JobPattern, Outcome, Output, Participant, Permission, Policy, Refused, Report,
+    ReserveRefusal, Standing, TrainOrder,
 };
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// Logistic regression on two inputs: three weights.
+/// The same in masked rounds.
+pub fn masked_job() -> JobSpec {
+    let mut job = job();
+    job.round.aggregation = Aggregation::Masked;
+    job
+}
+
+/// Logistic regression on two inputs, three weights; in plain mode.
 pub fn job() -> JobSpec {
     let feature =
         |column: &str| FeatureSpec { column: column.into(), transform: Transform::Positive, scale: 1.0 };
@@ -50,6 +58,9 @@ pub fn job() -> JobSpec {
             noise_standard_deviation: 1 << 14,
         },
         round: RoundSpec {
+            aggregation: Aggregation::Plain,
+            colluders_min: 0,
+            mask_generator: MaskGenerator::Aes256Ctr,
             quorum: 2,
             accept_deadline_ms: 1_000,
             update_deadline_ms: 5_000,
@@ -85,112 +96,6 @@ pub fn standing() -> Standing {
     }
 }
 
-/// An honest server of three merchants a, b (the client) and c.
-pub struct Server {
-    pub key: IdentityKey,
-    pub roster: Roster,
-    pub job: JobSpec,
-    history: Vec<ModelState>,
-}
-
-impl Server {
-    pub fn new(job: JobSpec) -> Self {
-        let entry = |text: &str, secret: [u8; 32], certificate| RosterEntry {
-            name: name(text),
-            region: name("eu"),
-            identity: IdentityKey::from_secret(&secret).public(),
-            certificate,
-        };
-        let entries = vec![
-            entry("a", [1; 32], Digest([101; 32])),
-            entry("b", OWN_SECRET, OWN_CERTIFICATE),
-            entry("c", [3; 32], Digest([103; 32])),
-        ];
-        let roster = Roster { federation: FEDERATION, entries };
-        let history = vec![ModelState::initial(&job)];
-        Server { key: federation_key(), roster, job, history }
-    }
-
-    pub fn version(&self) -> u32 {
-        self.history.len() as u32 - 1
-    }
-
-    fn hash(&self, version: u32) -> Digest {
-        self.history[version as usize].hash(&self.job.model())
-    }
-
-    /// Every version from 1 on.
-    pub fn hashes(&self) -> BTreeMap<u32, Digest> {
-        (1..=self.version()).map(|version| (version, self.hash(version))).collect()
-    }
-
-    pub fn parameters(&self) -> RoundParameters {
-        RoundParameters::derive(&self.job, self.roster.len() as u32).unwrap()
-    }
-
-    pub fn signed_roster(&self) -> SignedRoster {
-        SignedRoster::sign(self.roster.clone(), &self.key).unwrap()
-    }
-
-    pub fn welcome(&self) -> Welcome {
-        Welcome { federation: self.roster.federation, roster: Some(self.signed_roster()) }
-    }
-
-    pub fn announcement(&self) -> Job {
-        Job::sign(self.job.clone(), self.roster.digest(), self.version(), &self.key)
-    }
-
-    pub fn offer(&self, round: RoundId) -> Offer {
-        Offer {
-            federation: FEDERATION,
-            job: self.job.digest(),
-            round,
-            version: self.version(),
-            model: self.hash(self.version()),
-            parameters: self.parameters(),
-            roster: self.roster.digest(),
-            nonce: [round.round as u8 ^ 0x55; 32],
-            signature: Signature([[0; 32]; 2]),
-        }
-        .sign(&self.key)
-    }
-
-    pub fn begin(&self, offer: &Offer) -> Begin {
-        Begin { sid: offer.sid(), participants: vec![MerchantIndex(1), MerchantIndex(2)] }
-    }
-
-    /// The next version from a sum.
-    pub fn settle(&mut self, offer: &Offer, sum: &[i64]) -> (ResultHeader, Vec<u8>) {
-        let next = self.history.last().unwrap().next(&self.job, sum).unwrap();
-        self.history.push(next);
-        let mut words = vec![];
-        self.parameters().ring.write(sum, &mut words);
-        let header = ResultHeader {
-            job: self.job.digest(),
-            sid: offer.sid(),
-            round: offer.round,
-            version: self.version(),
-            model: self.hash(self.version()),
-            contributors: vec![MerchantIndex(1), MerchantIndex(2)],
-            sum: Digest::of_bytes(&words),
-            signature: Signature([[0; 32]; 2]),
-        };
-        (header.sign(&self.key), words)
-    }
-
-    pub fn roll_back(&mut self, to: u32) -> RollBack {
-        self.history.push(self.history[to as usize].clone());
-        RollBack {
-            job: self.job.digest(),
-            version: self.version(),
-            to,
-            model: self.hash(to),
-            signature: Signature([[0; 32]; 2]),
-        }
-        .sign(&self.key)
-    }
-}
-
 /// Performs outputs as the driver does, and asserts on the spot what must hold of every sequence of them.
 pub struct Shell {
     pub participant: Participant,
@@ -203,10 +108,17 @@ pub struct Shell {
     pub trains: Vec<Digest>,
     pub committed: Vec<Digest>,
     pub uploads: Vec<Digest>,
+    /// Model hashes trained from.
+    pub trained_from: Vec<Digest>,
+    /// The vector of an attempt, as it would be sent.
+    pub vectors: BTreeMap<Digest, Vec<u8>>,
+    pub headers: BTreeMap<Digest, UpdateHeader>,
     pub settled: Vec<(Digest, Outcome)>,
     pub stored: BTreeMap<u32, Digest>,
     pub kept: BTreeSet<u32>,
     pub over_budget: bool,
+    /// The operating system has no randomness.
+    pub without_entropy: bool,
     /// Training goes on until [`Shell::finish_training`].
     pub hold_training: bool,
     pub ledger_seen: Option<RoundId>,
@@ -214,6 +126,7 @@ pub struct Shell {
     begun_ms: BTreeMap<Digest, u64>,
     disk: BTreeMap<u32, Arc<ModelState>>,
     model0: Arc<ModelState>,
+    model: ModelSpec,
     slot_ms: u64,
 }
 
@@ -234,15 +147,20 @@ impl Shell {
             trains: vec![],
             committed: vec![],
             uploads: vec![],
+            trained_from: vec![],
+            vectors: BTreeMap::new(),
+            headers: BTreeMap::new(),
             settled: vec![],
             stored: BTreeMap::new(),
             kept: BTreeSet::new(),
             over_budget: false,
+            without_entropy: false,
             hold_training: false,
             ledger_seen: None,
             begun_ms: BTreeMap::new(),
             disk: BTreeMap::new(),
             model0: Arc::new(ModelState::initial(&server.job)),
+            model: server.job.model(),
             slot_ms: server.job.round.upload_slot_ms,
         }
     }
@@ -307,9 +225,7 @@ impl Shell {
     fn perform(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Send(message) => {
-                if let ClientMessage::Accept(accept) = &message {
-                    assert!(self.is_open(&accept.sid), "an acceptance follows a durable reservation");
-                }
+                self.check_sent(&message);
                 self.sent.push(message);
             }
             Output::PinRoster(_) => self.pins += 1,
@@ -330,20 +246,16 @@ impl Shell {
                 self.refunded.push(sid);
             }
             Output::Train(order) => {
-                assert!(
-                    self.is_open(&order.sid) && !self.trains.contains(&order.sid),
-                    "one training per attempt"
-                );
-                self.trains.push(order.sid);
-                self.begun_ms.insert(order.sid, self.now_ms);
-                return (!self.hold_training).then_some(Input::Trained { sid: order.sid });
+                let sid = order.sid;
+                self.train(*order);
+                return (!self.hold_training).then_some(Input::Trained { sid });
             }
             Output::Commit { sid } => {
                 assert!(self.is_open(&sid) && self.trains.contains(&sid), "a commitment follows training");
                 self.committed.push(sid);
-                return Some(Input::Committed { sid, hash: sid });
+                return Some(Input::Committed { sid, hash: Digest::of_bytes(&self.vectors[&sid]) });
             }
-            Output::Upload { header } => self.upload(header.sid),
+            Output::Upload { header } => self.upload(header),
             Output::Settle { sid, outcome } => {
                 assert!(self.committed.contains(&sid), "only commitments settle");
                 assert!(self.settled.iter().all(|(settled, _)| *settled != sid), "and once");
@@ -374,10 +286,56 @@ impl Shell {
             return Input::ReserveRefused { sid, refusal };
         }
         self.reserved.push((round, sid));
-        Input::Reserved { sid }
+        if self.without_entropy {
+            return Input::Impossible { sid, reason: "no entropy".into() };
+        }
+        Input::Reserved { sid, seed: SessionSeed::from_entropy(Digest::of("seed", &[&sid.0]).0) }
     }
 
-    fn upload(&mut self, sid: Digest) {
+    /// What the merchant adds: small numbers of its own.
+    pub const CONTRIBUTION: [i64; 3] = [512, -256, 7];
+
+    fn train(&mut self, order: TrainOrder) {
+        let sid = order.sid;
+        assert!(self.is_open(&sid) && !self.trains.contains(&sid), "one training per attempt");
+        assert_eq!(order.masks.is_some(), order.parameters.secagg.is_some(), "masks in masked rounds");
+        self.trains.push(sid);
+        self.begun_ms.insert(sid, self.now_ms);
+        self.trained_from.push(order.state.hash(&self.model));
+        let mut vector = RingVector::from_integers(order.parameters.ring, &Self::CONTRIBUTION);
+        if let Some(masks) = order.masks {
+            assert_eq!(masks.sid(), sid);
+            masks.apply(&mut vector);
+        }
+        self.vectors.insert(sid, vector.to_bytes());
+    }
+
+    /// What must hold of whatever is sent about an attempt.
+    fn check_sent(&self, message: &ClientMessage) {
+        let (name, sid) = (message.name(), sid_of(message));
+        let earlier = |name: &str| self.sent.iter().any(|sent| sent.name() == name && sid_of(sent) == sid);
+        let Some(sid) = sid else { return };
+        if !matches!(name, "Decline" | "Complaint") {
+            assert!(!earlier(name), "{name} is said once in a session");
+            assert!(!self.settled.iter().any(|(settled, _)| *settled == sid), "{name} after the end");
+            assert!(!self.refunded.contains(&sid), "{name} after a refund");
+        }
+        let after = match name {
+            "Accept" | "Advertise" => self.is_open(&sid),
+            "Shares" => self.is_open(&sid) && earlier("Advertise"),
+            "Certify" => self.uploads.contains(&sid),
+            "Unmask" => earlier("Certify"),
+            "Complaint" => !self.committed.contains(&sid),
+            // Also the answer to an offer that is repeated.
+            _ => true,
+        };
+        assert!(after, "{name} out of order");
+    }
+
+    fn upload(&mut self, header: UpdateHeader) {
+        let sid = header.sid;
+        assert_eq!(header.hash, Digest::of_bytes(&self.vectors[&sid]), "what was committed is what is sent");
+        self.headers.insert(sid, header);
         assert!(self.committed.contains(&sid), "the commitment is durable before the first byte");
         assert!(!self.uploads.contains(&sid), "one upload per session id");
         assert!(self.now_ms >= self.begun_ms[&sid] + self.slot_ms, "not before the slot");
@@ -393,11 +351,30 @@ impl Shell {
     }
 
     pub fn accepts(&self) -> usize {
-        self.sent.iter().filter(|sent| sent.name() == "Accept").count()
+        self.count("Accept") + self.count("Advertise")
     }
 
     pub fn declines(&self) -> usize {
-        self.sent.iter().filter(|sent| sent.name() == "Decline").count()
+        self.count("Decline")
+    }
+
+    /// Messages of a name that were sent.
+    pub fn count(&self, name: &str) -> usize {
+        self.sent.iter().filter(|sent| sent.name() == name).count()
+    }
+
+    /// The last message that a test picks.
+    pub fn said<T>(&self, pick: impl Fn(&ClientMessage) -> Option<T>) -> Option<T> {
+        self.sent.iter().rev().find_map(pick)
+    }
+
+    /// The stages reported, in order.
+    pub fn stages(&self) -> Vec<AttemptStage> {
+        let stage = |report: &Report| match report {
+            Report::Stage { stage, .. } => Some(*stage),
+            _ => None,
+        };
+        self.reports.iter().filter_map(stage).collect()
     }
 
     pub fn last_decline(&self) -> Option<DeclineReason> {
@@ -409,5 +386,19 @@ impl Shell {
 
     pub fn is_stopped(&self) -> bool {
         self.reports.iter().any(|report| matches!(report, Report::Stopped { .. }))
+    }
+}
+
+/// The attempt a message is about.
+fn sid_of(message: &ClientMessage) -> Option<Digest> {
+    match message {
+        ClientMessage::Hello(_) | ClientMessage::CatchUp(_) | ClientMessage::Ready(_) => None,
+        ClientMessage::Accept(m) => Some(m.sid),
+        ClientMessage::Decline(m) => Some(m.sid),
+        ClientMessage::Advertise(m) => Some(m.sid),
+        ClientMessage::Shares(m) => Some(m.sid),
+        ClientMessage::Complaint(m) => Some(m.sid),
+        ClientMessage::Certify(m) => Some(m.sid),
+        ClientMessage::Unmask(m) => Some(m.sid),
     }
 }

@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::harness::{Server, Shell, job};
+use super::harness::{Shell, job, masked_job};
+use super::masked_round::MaskedRound;
 use super::round;
+use super::server::Server;
 use guildhall_shared::digest::Digest;
-use guildhall_shared::message::{Abort, Receipt, ResultHeader, RollBack, Verdict};
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::message::{Abort, Offer, Receipt, ResultHeader, RollBack, ServerMessage, Verdict};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -20,6 +23,12 @@ enum Step {
     /// Other numbers, rightly signed.
     CrookedOffer,
     Begin,
+    /// The next message of a masked attempt.
+    Advance,
+    /// The next message of a masked attempt, cut too short.
+    Bend,
+    /// A message of a masked attempt that was said before, in this attempt or an earlier one.
+    Replay(usize),
     Abort,
     /// The round settles; its result is delivered later.
     Settle(i64),
@@ -44,6 +53,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::ForgedOffer),
         1 => Just(Step::CrookedOffer),
         6 => Just(Step::Begin),
+        16 => Just(Step::Advance),
+        1 => Just(Step::Bend),
+        4 => (0usize..40).prop_map(Step::Replay),
         2 => Just(Step::Abort),
         5 => (-5_000i64..5_000).prop_map(Step::Settle),
         1 => Just(Step::RollBack),
@@ -71,16 +83,27 @@ struct World {
     delivered: usize,
     attempt: u32,
     settled: u32,
-    offer: Option<guildhall_shared::message::Offer>,
+    offer: Option<Offer>,
+    masked: Option<MaskedRound>,
+    said: Vec<ServerMessage>,
 }
 
 impl World {
-    fn new(hold_training: bool) -> Self {
-        let server = Server::new(job());
+    fn new(job: JobSpec, hold_training: bool) -> Self {
+        let server = Server::new(job);
         let mut shell = Shell::new(&server);
         shell.hold_training = hold_training;
-        let mut world =
-            World { server, shell, records: vec![], delivered: 0, attempt: 0, settled: 0, offer: None };
+        let mut world = World {
+            server,
+            shell,
+            records: vec![],
+            delivered: 0,
+            attempt: 0,
+            settled: 0,
+            offer: None,
+            masked: None,
+            said: vec![],
+        };
         world.open_session();
         world
     }
@@ -99,6 +122,29 @@ impl World {
         }
     }
 
+    /// In a masked round the sum is what comes out when the masks are off.
+    fn settle(&mut self, offer: &Offer, z: i64) {
+        let (header, words) = match &mut self.masked {
+            None => self.server.settle(offer, &[z, -z, z / 3]),
+            Some(attempt) if attempt.is_unmasking() => {
+                let (sum, contributors) = attempt.finish(&self.shell);
+                self.server.settle_with(offer, &sum, &contributors)
+            }
+            Some(_) => return,
+        };
+        self.records.push(Record::Result(header, words));
+        (self.settled, self.attempt) = (self.settled + 1, 0);
+    }
+
+    fn advance(&mut self, change: impl Fn(&mut ServerMessage)) {
+        let Some(mut message) = self.masked.as_mut().and_then(|attempt| attempt.next(&self.shell)) else {
+            return;
+        };
+        self.said.push(message.clone());
+        change(&mut message);
+        let _ = self.shell.hear(message);
+    }
+
     fn act(&mut self, step: Step) {
         let last = self.offer.clone();
         match step {
@@ -106,6 +152,8 @@ impl World {
                 self.attempt += 1;
                 let offer = self.server.offer(round(self.settled, self.attempt));
                 self.offer = Some(offer.clone());
+                self.masked =
+                    offer.parameters.secagg.is_some().then(|| MaskedRound::open(&self.server, &offer));
                 self.shell.hear(offer).unwrap();
             }
             Step::RepeatOffer => last.into_iter().for_each(|offer| self.shell.hear(offer).unwrap()),
@@ -124,6 +172,13 @@ impl World {
             Step::Begin => last.into_iter().for_each(|offer| {
                 let _ = self.shell.hear(self.server.begin(&offer));
             }),
+            Step::Advance => self.advance(|_| {}),
+            Step::Bend => self.advance(bend),
+            Step::Replay(index) => {
+                if let Some(message) = self.said.iter().rev().nth(index).cloned() {
+                    let _ = self.shell.hear(message);
+                }
+            }
             Step::Abort => last.into_iter().for_each(|offer| {
                 let _ = self.shell.hear(Abort { sid: offer.sid(), reason: "test".into() });
             }),
@@ -133,9 +188,7 @@ impl World {
             Step::Settle(z) => {
                 if let Some(offer) = self.offer.take().filter(|offer| offer.version == self.server.version())
                 {
-                    let (header, words) = self.server.settle(&offer, &[z, -z, z / 3]);
-                    self.records.push(Record::Result(header, words));
-                    (self.settled, self.attempt) = (self.settled + 1, 0);
+                    self.settle(&offer, z);
                 }
             }
             Step::RollBack => {
@@ -170,12 +223,27 @@ impl World {
     }
 }
 
+/// Takes more out of what the message lists than may be missing.
+fn bend(message: &mut ServerMessage) {
+    match message {
+        ServerMessage::RoundRoster(m) => m.members.truncate(3),
+        ServerMessage::ForwardedShares(m) => m.shares.truncate(1),
+        ServerMessage::Survivors(m) => m.updates.truncate(3),
+        ServerMessage::Certificate(m) => m.signatures.truncate(3),
+        _ => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_the_rules_hold(steps in prop::collection::vec(step(), 1..80), hold_training: bool) {
-        let mut world = World::new(hold_training);
+    fn whatever_happens_the_rules_hold(
+        steps in prop::collection::vec(step(), 1..80),
+        hold_training: bool,
+        masked: bool,
+    ) {
+        let mut world = World::new(if masked { masked_job() } else { job() }, hold_training);
         for step in steps {
             world.act(step);
             let (server, shell) = (&world.server, &world.shell);
@@ -193,10 +261,25 @@ proptest! {
         }
         let (newest, honest) = (world.server.version(), world.server.hashes());
         prop_assert_eq!(world.shell.stored.get(&newest), honest.get(&newest));
+        // Whatever happened, the next attempt is a good one.
+        let (uploads, unmaskings) = (world.shell.uploads.len(), world.shell.count("Unmask"));
+        world.act(Step::Offer);
+        for _ in 0..4 {
+            for step in [Step::Advance, Step::Begin, Step::FinishTraining, Step::Wait(400)] {
+                world.act(step);
+            }
+        }
+        if !world.shell.over_budget {
+            prop_assert_eq!(world.shell.uploads.len(), uploads + 1);
+            prop_assert_eq!(world.shell.count("Unmask"), unmaskings + usize::from(masked));
+        }
         // No reservation is left hanging.
         world.shell.disconnect();
         let open: Vec<&Digest> = world.shell.reserved.iter().map(|(_, sid)| sid).filter(|sid| world.shell.is_open(sid)).collect();
         prop_assert!(open.is_empty(), "{open:?}");
         prop_assert!(world.shell.uploads.len() <= world.shell.committed.len());
+        // The shell asserts that each is said once in a session, in this order.
+        prop_assert!(world.shell.count("Unmask") <= world.shell.count("Certify"));
+        prop_assert!(world.shell.count("Certify") <= world.shell.uploads.len());
     }
 }

@@ -1,6 +1,5 @@
 //! The demo's real part: a server and one client for each merchant, all processes, from enrolment to a served model.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,17 +7,24 @@ use std::time::{Duration, Instant};
 use guildhall_client::folder::Folder as ClientFolder;
 use guildhall_client::model_store::ModelStore;
 use guildhall_shared::id::Name;
-use guildhall_shared::job::{JobSpec, PrivacySpec};
+use guildhall_shared::job::{Aggregation, JobSpec, PrivacySpec};
 use guildhall_shared::model_state::ModelState;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::kill::Kill;
 use super::market::Market;
+use super::progress::Progress;
 use super::{epsilon_after, question, say};
 use crate::error::{CommandError, Context as _};
-use crate::process::{LocalFederation, Report, Terms};
+use crate::process::{Fate, LocalFederation, Report, Terms};
 
 /// How long to wait for one round before giving up.
 const ROUND_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Attempts that the merchants' budgets have room for beyond one in each round: an attempt that is given up late has
+/// been paid for.
+const ATTEMPTS_SPARE: u32 = 3;
 
 /// What the processes arrived at.
 pub struct Outcome {
@@ -28,12 +34,33 @@ pub struct Outcome {
     pub model_hash: String,
     /// From one settled round to the next.
     pub round_seconds: Vec<f64>,
+    /// Attempts that were given up.
+    pub aborted: u32,
+    /// What became of the merchants that were killed, if any were.
+    pub killed: Option<Killed>,
+    /// The most that any merchant's ledger says was spent.
+    pub epsilon_spent_max: f64,
     /// Where the first merchant serves predictions.
     pub served_at: SocketAddr,
     /// Who was asked.
     asked: Name,
     /// The answer of the served model.
     answer: Value,
+}
+
+/// Merchants that were killed, and the round they were killed in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Killed {
+    /// The round, from 0.
+    pub round: u32,
+    /// How many were killed.
+    pub merchants: usize,
+    /// Attempts of that round that were given up.
+    pub attempts_given_up: u32,
+    /// How many merchants are in the sum it settled with.
+    pub survivors: usize,
+    /// Seconds until it settled.
+    pub seconds: f64,
 }
 
 impl Outcome {
@@ -53,89 +80,203 @@ impl Outcome {
 }
 
 /// Runs the job between real processes.
-pub fn run(market: &Market, job: &JobSpec, folder: &Path) -> Result<Outcome, CommandError> {
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+pub fn run(market: &Market, kill: Option<Kill>, folder: &Path) -> Result<Outcome, CommandError> {
+    let job = market.job();
     let mut federation = LocalFederation::start(folder)?;
     let names = market.merchants();
     let data_table = market.write_rows(folder, |name| federation.client_folder(name))?;
-    for name in &names {
-        let (budget_epsilon, budget_delta, allow_privacy_none) = match job.privacy {
-            PrivacySpec::Gaussian { epsilon, delta, .. } => (epsilon, delta, false),
-            PrivacySpec::None { .. } => (1.0, 1e-6, true),
-        };
-        let data_table = Some(data_table.clone());
-        runtime.block_on(
-            federation.enrol(name, Terms { budget_epsilon, budget_delta, allow_privacy_none, data_table }),
-        )?;
-    }
+    federation.enrol(&names, &terms(market, data_table))?;
     federation.begin(job)?;
     say(&format!(
         "{} merchants enrolled, each with its own keys, rows and ledger; starting their processes",
         names.len()
     ));
-    for name in &names {
-        federation.start_client(name)?;
+    if let Some(kill) = &kill {
+        say(&kill.announcement());
     }
-    let round_seconds = follow_rounds(job, &mut federation)?;
-    let model_hash = agreed_hash(&mut federation)?;
+    for name in &names {
+        federation.start_client(name, Kill::fate(kill.as_ref(), name))?;
+    }
+    let mut rounds = Rounds::new(market, kill);
+    while rounds.seconds.len() < job.rounds as usize {
+        rounds.follow(&mut federation)?;
+    }
+    rounds.progress.end();
+    let (model_hash, epsilon_spent_max) = agreed_end(&mut federation)?;
     let models = versions(job, &federation)?;
     let asked = names.first().cloned().ok_or_else(|| CommandError::message("the market has no merchant"))?;
     let served_at = served_at(&federation, &asked)?;
     let answer = question::post(served_at, "/v1/predict", &market.question())?;
-    Ok(Outcome { models, model_hash, round_seconds, served_at, asked, answer })
+    Ok(Outcome {
+        models,
+        model_hash,
+        round_seconds: rounds.seconds,
+        aborted: rounds.aborted,
+        killed: rounds.killed,
+        epsilon_spent_max,
+        served_at,
+        asked,
+        answer,
+    })
 }
 
-fn follow_rounds(job: &JobSpec, federation: &mut LocalFederation) -> Result<Vec<f64>, CommandError> {
-    let mut seconds = Vec::new();
-    let mut last: Option<Instant> = None;
-    let mut progress = Progress::new(job.rounds);
-    while seconds.len() < job.rounds as usize {
-        let wanted = |r: &Report| {
-            r.is_server("round_settled") || r.is_server("round_aborted") || r.name() == "stopped"
-        };
-        let report = federation.wait_for(ROUND_PATIENCE, "the next round", wanted)?;
-        if report.name() != "round_settled" {
-            progress.line(&format!("{}", report.event));
-            if report.name() == "stopped" {
-                return Err(CommandError::message(format!(
-                    "a client refuses to go on: {}",
-                    report.event["reason"]
-                )));
-            }
-            continue;
+fn terms(market: &Market, data_table: String) -> Terms {
+    let job = market.job();
+    let spare = epsilon_after(market, job.rounds + ATTEMPTS_SPARE);
+    let (budget_epsilon, budget_delta, allow_privacy_none) = match job.privacy {
+        PrivacySpec::Gaussian { epsilon, delta, .. } => (spare.unwrap_or(epsilon), delta, false),
+        PrivacySpec::None { .. } => (1.0, 1e-6, true),
+    };
+    Terms {
+        budget_epsilon,
+        budget_delta,
+        allow_plain_mode: job.round.aggregation == Aggregation::Plain,
+        allow_privacy_none,
+        data_table: Some(data_table),
+    }
+}
+
+/// The rounds as they come.
+struct Rounds<'a> {
+    market: &'a Market,
+    kill: Option<Kill>,
+    /// Who is dead now.
+    dead: Vec<Name>,
+    killed: Option<Killed>,
+    seconds: Vec<f64>,
+    aborted: u32,
+    last: Option<Instant>,
+    progress: Progress,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(market: &'a Market, kill: Option<Kill>) -> Self {
+        Rounds {
+            market,
+            kill,
+            dead: vec![],
+            killed: None,
+            seconds: vec![],
+            aborted: 0,
+            last: None,
+            progress: Progress::new(market.job().rounds),
         }
+    }
+
+    /// Waits for the next thing that happens and acts on it.
+    fn follow(&mut self, federation: &mut LocalFederation) -> Result<(), CommandError> {
+        const NAMES: [&str; 6] =
+            ["round_settled", "round_aborted", "round_stage", "stage", "halted", "stopped"];
+        let wanted = |r: &Report| NAMES.contains(&r.name());
+        let report = federation.wait_for(ROUND_PATIENCE, "the next round", wanted)?;
+        match report.name() {
+            "round_stage" | "stage" => self.progress.stage(&report),
+            "halted" => self.kill(&report, federation),
+            "round_aborted" => {
+                self.aborted += 1;
+                self.progress.line(&format!(
+                    "attempt {} of round {} was given up: {}",
+                    report.event["attempt"],
+                    self.seconds.len() + 1,
+                    report.event["reason"]
+                ));
+                if let Some(killed) = &mut self.killed {
+                    killed.attempts_given_up += 1;
+                }
+                self.revive(federation)?;
+            }
+            "round_settled" => {
+                self.settled(&report);
+                self.revive(federation)?;
+            }
+            _ => {
+                let reason = &report.event["reason"];
+                return Err(CommandError::message(format!("a client refuses to go on: {reason}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// All victims at once, as soon as the last of them has come to where it shall die.
+    fn kill(&mut self, report: &Report, federation: &mut LocalFederation) {
+        let (Some(kill), Some(merchant)) = (&self.kill, &report.merchant) else { return };
+        self.dead.push(merchant.clone());
+        if self.dead.len() < kill.victims.len() {
+            return;
+        }
+        federation.kill(&self.dead);
+        self.progress.line(&format!(
+            "round {}: {} merchant(s) killed with SIGKILL; their shares are dealt, their masked updates never left",
+            kill.round + 1,
+            self.dead.len()
+        ));
+        self.killed = Some(Killed {
+            round: kill.round,
+            merchants: self.dead.len(),
+            attempts_given_up: 0,
+            survivors: 0,
+            seconds: 0.0,
+        });
+    }
+
+    /// The dead come back: they go on with what their disks hold, and never mask again what they masked.
+    fn revive(&mut self, federation: &mut LocalFederation) -> Result<(), CommandError> {
+        if self.killed.is_none() || self.dead.is_empty() {
+            return Ok(());
+        }
+        self.progress.line(&format!("{} merchant(s) are started again", self.dead.len()));
+        std::mem::take(&mut self.dead)
+            .iter()
+            .try_for_each(|name| federation.start_client(name, Fate::Healthy))
+    }
+
+    fn settled(&mut self, report: &Report) {
         // The first round has no predecessor: the server measured it from its offer on.
-        let round_seconds = match last {
+        let seconds = match self.last.replace(report.at) {
             Some(last) => (report.at - last).as_secs_f64(),
             None => report.event["seconds"].as_f64().unwrap_or(0.0),
         };
-        last = Some(report.at);
-        seconds.push(round_seconds);
-        let spent = epsilon_after(job, seconds.len() as u32, 1)
+        self.seconds.push(seconds);
+        let settled = self.seconds.len() as u32;
+        let spent = epsilon_after(self.market, settled)
             .map_or_else(|| "NO PRIVACY".to_string(), |epsilon| format!("epsilon spent {epsilon:.2}"));
         let merchants = report.event["merchants"].as_array().map_or(0, Vec::len);
         let model: String = report.event["model"].as_str().unwrap_or_default().chars().take(8).collect();
-        progress.round(&format!(
-            "round {:>3}/{}  {merchants} merchants  {round_seconds:.3} s  {spent}  model {model}",
-            seconds.len(),
-            job.rounds
-        ));
+        let line = format!(
+            "round {settled:>3}/{}  {merchants} merchants  {seconds:.3} s  {spent}  model {model}",
+            self.market.job().rounds
+        );
+        match &mut self.killed {
+            Some(killed) if killed.round + 1 == settled => {
+                killed.survivors = merchants;
+                killed.seconds = seconds;
+                self.progress.round(&line);
+                self.progress.line(&match killed.attempts_given_up {
+                    0 => format!(
+                        "round {settled} ended with the sum of {merchants} survivors; the masks of the dead were taken off with the shares they had dealt"
+                    ),
+                    _ => format!(
+                        "round {settled} ended with the sum of {merchants} merchants, in a new attempt with new keys"
+                    ),
+                });
+            }
+            _ => self.progress.round(&line),
+        }
     }
-    progress.end();
-    Ok(seconds)
 }
 
-/// Waits until every client has reported the end and its hash, and compares them with the server's.
-fn agreed_hash(federation: &mut LocalFederation) -> Result<String, CommandError> {
+/// Waits until every client has reported the end, its model's hash and what it spent; compares the hashes with the server's.
+fn agreed_end(federation: &mut LocalFederation) -> Result<(String, f64), CommandError> {
     let clients = federation.clients().len();
     let mut expected: Option<String> = None;
-    let mut finished = 0;
+    let (mut finished, mut spent) = (0, 0.0f64);
     while finished < clients || expected.is_none() {
         let wanted =
             |r: &Report| r.is_server("job_finished") || (r.merchant.is_some() && r.name() == "finished");
         let report = federation.wait_for(ROUND_PATIENCE, "every client to finish", wanted)?;
         let found = report.event["model"].as_str().unwrap_or_default().to_string();
         finished += usize::from(report.merchant.is_some());
+        spent = spent.max(report.event["epsilon_spent"].as_f64().unwrap_or(0.0));
         match &expected {
             Some(expected) if *expected != found => {
                 let who = report.merchant.map_or_else(|| "the server".to_string(), |name| name.to_string());
@@ -146,7 +287,8 @@ fn agreed_hash(federation: &mut LocalFederation) -> Result<String, CommandError>
             _ => expected = Some(found),
         }
     }
-    expected.ok_or_else(|| CommandError::message("nobody reported a model"))
+    let expected = expected.ok_or_else(|| CommandError::message("nobody reported a model"))?;
+    Ok((expected, spent))
 }
 
 /// Every version as the first client keeps it.
@@ -168,39 +310,4 @@ fn served_at(federation: &LocalFederation, merchant: &Name) -> Result<SocketAddr
     let path = ClientFolder::at(&federation.client_folder(merchant)).serve_address();
     let text = std::fs::read_to_string(&path).context(path.display())?;
     text.trim().parse().context(path.display())
-}
-
-/// One line that is overwritten on a terminal, every tenth line elsewhere.
-struct Progress {
-    rounds: u32,
-    seen: u32,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new(rounds: u32) -> Self {
-        Progress { rounds, seen: 0, terminal: std::io::stderr().is_terminal() }
-    }
-
-    fn round(&mut self, text: &str) {
-        self.seen += 1;
-        if self.terminal {
-            eprint!("\r{text}");
-        } else if self.seen.is_multiple_of(10) || self.seen == 1 || self.seen == self.rounds {
-            eprintln!("{text}");
-        }
-    }
-
-    fn line(&self, text: &str) {
-        if self.terminal {
-            eprintln!();
-        }
-        eprintln!("{text}");
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            eprintln!();
-        }
-    }
 }

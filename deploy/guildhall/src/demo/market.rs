@@ -6,7 +6,8 @@ use std::path::Path;
 use guildhall_privacy::accountant::zcdp::Calibration;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
-use guildhall_shared::job::JobSpec;
+use guildhall_shared::job::{Aggregation, JobSpec};
+use guildhall_shared::round_parameters::RoundParameters;
 use guildhall_shared::task::Task;
 use serde_json::{Value, json};
 
@@ -24,12 +25,14 @@ const SOURCE: &str =
 /// Share of its households each department knows: a young marketplace.
 const DEPARTMENT_SHARE: f64 = 0.1;
 const DEPARTMENTS: usize = 9;
-const STORES: usize = 20;
+/// The largest by households: the smallest of them has a few dozen.
+const STORES: usize = 100;
 
 /// A marketplace and its job.
 pub struct Market {
     marketplace: Marketplace,
     job: JobSpec,
+    parameters: RoundParameters,
     share: f64,
     source: String,
     sha256: String,
@@ -48,7 +51,7 @@ impl Market {
             )));
         }
         let text = if arguments.by == By::Store { STORES_JOB } else { DEPARTMENTS_JOB };
-        let (job, _) = JobSpec::parse(text, &Calibration).context("the demo's job")?;
+        let (mut job, _) = JobSpec::parse(text, &Calibration).context("the demo's job")?;
         let Task::Repurchase(weeks) = &job.task else {
             return Err(CommandError::message("the demo's job is not a repurchase task"));
         };
@@ -67,28 +70,9 @@ impl Market {
                 (marketplace, SOURCE.to_string(), embedded_sha256().to_string())
             }
         };
-        let mut market = Market { marketplace, job, share, source, sha256 };
-        market.fit_job(arguments)?;
-        Ok(market)
-    }
-
-    /// The job with the command line's changes, sized for this many households.
-    ///
-    /// Here the public denominator is the number of contributions itself: the demo's data are public. A real
-    /// federation writes a number into the job that is known without counting anybody's rows.
-    fn fit_job(&mut self, arguments: &DemoArgs) -> Result<(), CommandError> {
-        let expected: usize = self
-            .marketplace
-            .draw(self.share, 0)
-            .iter()
-            .map(|merchant| merchant.splits.train.shoppers.len())
-            .sum();
-        let mut job = self.job.clone();
-        job.round.expected_shoppers = expected.max(1) as u64;
-        job.round.quorum = job.round.quorum.min(self.marketplace.names().len() as u32);
-        let overrides = Overrides { epsilon: arguments.epsilon, seed: None, rounds: arguments.rounds };
-        self.job = overrides.apply(job)?;
-        Ok(())
+        job.round.expected_shoppers = expected_shoppers(&marketplace, share);
+        let (job, parameters) = fit_rounds(job, arguments, marketplace.names().len() as u32)?;
+        Ok(Market { marketplace, job, parameters, share, source, sha256 })
     }
 
     /// One sentence for the start.
@@ -99,6 +83,16 @@ impl Market {
     /// The job.
     pub fn job(&self) -> &JobSpec {
         &self.job
+    }
+
+    /// The numbers of its rounds.
+    pub fn parameters(&self) -> &RoundParameters {
+        &self.parameters
+    }
+
+    /// Whether each merchant knows all of its shoppers.
+    pub fn everybody_is_known(&self) -> bool {
+        self.share >= 1.0
     }
 
     /// Where the rows come from.
@@ -163,6 +157,36 @@ impl Market {
 }
 
 const ROWS_FILE: &str = "rows.parquet";
+
+/// Here the public denominator is the number of contributions itself: the demo's data are public. A real federation
+/// writes a number into the job that is known without counting anybody's rows.
+fn expected_shoppers(marketplace: &Marketplace, share: f64) -> u64 {
+    let merchants = marketplace.draw(share, 0);
+    let shoppers: usize = merchants.iter().map(|merchant| merchant.splits.train.shoppers.len()).sum();
+    shoppers.max(1) as u64
+}
+
+/// The job with the command line's changes and a quorum that so many merchants can reach, and the numbers of its rounds.
+fn fit_rounds(
+    mut job: JobSpec,
+    arguments: &DemoArgs,
+    merchants: u32,
+) -> Result<(JobSpec, RoundParameters), CommandError> {
+    if arguments.plain {
+        job.round.aggregation = Aggregation::Plain;
+    }
+    job.round.quorum = match job.round.aggregation {
+        // Masked rounds have one of their own.
+        Aggregation::Masked => 1,
+        Aggregation::Plain => job.round.quorum.min(merchants),
+    };
+    let overrides = Overrides { epsilon: arguments.epsilon, seed: None, rounds: arguments.rounds };
+    let mut job = overrides.apply(job)?;
+    let parameters =
+        RoundParameters::derive(&job, merchants).context("the demo's rounds (without masks: --plain)")?;
+    job.round.quorum = parameters.quorum;
+    Ok((job, parameters))
+}
 
 /// A digest of a folder's file names and contents, in order of name.
 fn folder_digest(folder: &Path) -> Result<String, CommandError> {

@@ -6,6 +6,8 @@ use guildhall_client::evaluate::AucSummary;
 use guildhall_shared::id::Name;
 use serde::Serialize;
 
+use super::federation::Killed;
+use super::protection::ProtectionReport;
 use crate::bench::Spread;
 use crate::comparison::AucTable;
 use crate::output::{figure, table};
@@ -21,6 +23,8 @@ pub struct DemoReport {
     pub parameters: usize,
     /// T.
     pub rounds: u32,
+    /// How updates travelled and were protected.
+    pub mode: &'static str,
     /// ε of the whole job for one shopper of one merchant; absent without privacy.
     pub epsilon: Option<f64>,
     /// δ.
@@ -31,12 +35,22 @@ pub struct DemoReport {
     pub privacy: String,
     /// ε for a shopper known to so many merchants.
     pub epsilon_by_merchants: BTreeMap<u32, f64>,
+    /// Against whom, and how much; absent without privacy.
+    pub protection: Option<ProtectionReport>,
+    /// The most that any merchant's ledger says was spent, repeated attempts included; absent without privacy.
+    pub epsilon_spent_max: Option<f64>,
     /// AUC, mean over the draws.
     pub auc: AucTable,
     /// Macro AUC of each draw.
     pub draws: Vec<DrawMacro>,
+    /// What a draw is.
+    pub draw_is: &'static str,
     /// A merchant that contributed nothing; absent with fewer than four merchants. Mean over the draws.
     pub newcomer: Option<Newcomer>,
+    /// Merchants killed with `--kill`, and what became of their round.
+    pub killed: Option<Killed>,
+    /// Attempts that were given up.
+    pub aborted: u32,
     /// Of the rounds between processes.
     pub round_seconds: Spread,
     /// From start to end, everything included.
@@ -137,8 +151,9 @@ impl DemoReport {
     pub fn to_text(&self) -> String {
         let mut text = format!("\n{}\n", self.auc_table());
         text += &format!(
-            "Mean over {} draw(s) of each merchant's share; the models of draw 1 came from the {} processes.\n",
+            "Mean over {} draw(s): {}. The models of draw 1 came from the {} processes.\n",
             self.draws.len(),
+            self.draw_is,
             self.merchants + 1
         );
         text += &self.spread();
@@ -150,7 +165,9 @@ impl DemoReport {
                 figure(newcomer.local)
             );
         }
+        text += &format!("Mode: {}.\n", self.mode);
         text += &self.privacy_text();
+        text += &self.killed_text();
         text += &format!(
             "{} rounds of {} parameters: {:.3} s a round (median), {:.3} s at most; {:.1} s in all.\n",
             self.rounds,
@@ -219,16 +236,27 @@ impl DemoReport {
         let (Some(epsilon), Some(delta)) = (self.epsilon, self.delta) else {
             return format!("{}: nothing protects a shopper from whoever reads the model.\n", self.privacy);
         };
-        let known: Vec<String> = self
-            .epsilon_by_merchants
-            .iter()
-            .filter(|(merchants, _)| **merchants > 1)
-            .map(|(merchants, epsilon)| format!("{epsilon:.1} at {merchants}"))
-            .collect();
+        let Some(protection) = &self.protection else { return format!("Privacy: {}.\n", self.privacy) };
+        let spent = match self.epsilon_spent_max {
+            Some(spent) if spent > epsilon => {
+                format!(
+                    "Attempts that were given up late are paid for: a ledger stands at epsilon {spent:.3}.\n"
+                )
+            }
+            _ => String::new(),
+        };
+        protection.to_text(self.merchants, delta, self.unit) + &spent
+    }
+
+    fn killed_text(&self) -> String {
+        let Some(killed) = &self.killed else { return String::new() };
         format!(
-            "Privacy: epsilon {epsilon} at delta {delta:e} for {}, against everybody, from each merchant's own noise (plain mode). A shopper known to more merchants: epsilon {}.\n",
-            self.unit,
-            known.join(", ")
+            "Killed: {} merchant(s) in round {}, after their shares and before their masked update. The round settled with {} merchants after {:.1} s and {} attempt(s) given up; the dead came back and arrived at the same model as everybody.\n",
+            killed.merchants,
+            killed.round + 1,
+            killed.survivors,
+            killed.seconds,
+            killed.attempts_given_up
         )
     }
 }

@@ -1,6 +1,10 @@
 use super::*;
+use crate::ledger::entry::Reservation;
 use crate::ledger::entry::{BudgetLimit, ENTRY_VERSION, Event, Outcome};
+use crate::parameter::{PicoRho, Protection, Travel};
 use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::job::Unit;
 
 fn entry(sequence: u64) -> Entry {
     Entry { version: ENTRY_VERSION, sequence, event: Event::Refund { sid: Digest([sequence as u8; 32]) } }
@@ -15,10 +19,10 @@ fn frames(count: u64) -> Vec<u8> {
 #[test]
 fn entries_have_one_pinned_encoding() {
     let encoded = |event| {
-        let bytes = wire::encode(&Entry { version: 1, sequence: 258, event }).expect("encodes");
+        let bytes = wire::encode(&Entry { version: ENTRY_VERSION, sequence: 258, event }).expect("encodes");
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let head = "0100" /* version */.to_string() + "0201000000000000" /* sequence */;
+    let head = "0200" /* version */.to_string() + "0201000000000000" /* sequence */;
     let limit = BudgetLimit { epsilon: 4.0, delta: 0.5 };
     let sid = "07".repeat(32);
     assert_eq!(
@@ -34,6 +38,39 @@ fn entries_have_one_pinned_encoding() {
         format!("{head}02000000{sid}00")
     );
     assert_eq!(encoded(Event::Refund { sid: Digest([7; 32]) }), format!("{head}03000000{sid}"));
+    let reservation = Reservation {
+        job: Name::new("j").expect("legal"),
+        job_digest: Digest([8; 32]),
+        sid: Digest([7; 32]),
+        round: RoundId { round: 3, attempt: 1 },
+        unit: Unit::Shopper,
+        protection: Protection::Gaussian {
+            bound: 16,
+            noise_standard_deviation_local: 1 << 10,
+            honest_shares: 6,
+            delta: 0.5,
+        },
+        travel: Travel::Masked { colluders: 2 },
+        charge: PicoRho::from_pico(5),
+        purpose: "p".into(),
+        label: "l".into(),
+    };
+    assert_eq!(
+        encoded(Event::Reserve { reservation, time_unix_s: 1 }),
+        format!(
+            "{head}01000000{name}{job}{sid}{round}{unit}{gaussian}{travel}{charge}{purpose}{label}{time}",
+            name = "01000000000000006a",
+            job = "08".repeat(32),
+            round = "0300000001000000",
+            unit = "00000000",
+            gaussian = "00000000100000000000000000040000000000000600000000000000000000000000e03f",
+            travel = "0100000002000000",
+            charge = "05000000000000000000000000000000",
+            purpose = "010000000000000070",
+            label = "01000000000000006c",
+            time = "0100000000000000",
+        )
+    );
     let settle = Event::Settle { sid: Digest([7; 32]), outcome: Outcome::Aborted };
     assert_eq!(encoded(settle), format!("{head}04000000{sid}01000000"));
 }
@@ -57,6 +94,25 @@ fn a_damaged_length_in_the_middle_is_not_taken_for_a_torn_end() {
     bytes[step + 20] ^= 1;
     let damage = read_frames(&bytes).err().map(|damage| (damage.offset, damage.reason));
     assert_eq!(damage, Some((step as u64, "a frame whose checksum does not match".into())));
+}
+
+/// What another version wrote is whole and good: it is reported for what it is, and never cut as a torn end, which
+/// would forget what was spent.
+#[test]
+fn entries_of_another_version_are_neither_read_nor_cut() {
+    for version in [0, ENTRY_VERSION - 1, ENTRY_VERSION + 1] {
+        let mut bytes = frames(1);
+        let step = bytes.len() as u64;
+        // Laid out differently, so that this program could not even decode it.
+        let body = [&version.to_le_bytes()[..], &[7; 21]].concat();
+        bytes.extend((body.len() as u32).to_le_bytes());
+        bytes.extend(crc32fast::hash(&body).to_le_bytes());
+        bytes.extend(&body);
+        let damage = read_frames(&bytes).err().map(|damage| (damage.offset, damage.reason));
+        let (offset, reason) = damage.expect("refused");
+        assert_eq!(offset, step);
+        assert!(reason.contains(&format!("a whole entry of version {version}, where")), "{reason}");
+    }
 }
 
 #[test]

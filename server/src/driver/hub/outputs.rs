@@ -24,6 +24,7 @@ impl Hub {
         for output in outputs {
             match output {
                 Output::Send { to, message } => self.send(to, message),
+                Output::Broadcast { to, message } => self.broadcast(&to, &message)?,
                 Output::RecordAttempt(attempt) => self.record_attempt(attempt)?,
                 Output::Release(release) => self.release(*release)?,
                 Output::PublishVersion(version) => self.publish(version, None),
@@ -56,7 +57,7 @@ impl Hub {
     /// The result's file first, then its record, then the world.
     fn release(&mut self, release: Release) -> Result<(), ServerError> {
         let Some(job) = self.job else { return Ok(()) };
-        let Release { header, words, merchants, offered_at, privacy } = release;
+        let Release { header, words, merchants, dropped, offered_at, privacy } = release;
         let frame = result_frame(&header, &words).map_err(StoreError::from)?;
         drop(words);
         let version = header.version;
@@ -72,6 +73,7 @@ impl Hub {
             version,
             model: header.model.to_string(),
             merchants,
+            dropped,
             seconds: self.now().saturating_sub(offered_at) as f64 / 1_000.0,
             bytes_up: up - self.traffic_at_offer.0,
             bytes_down: down - self.traffic_at_offer.1 + (followers * frame.len()) as u64,

@@ -1,5 +1,8 @@
 //! Who is connected, what they say, and answers to them.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::message::{CatchUp, ClientMessage, Hello, Refusal, ServerMessage, Welcome};
 use tokio::sync::mpsc;
@@ -12,6 +15,7 @@ use crate::coordinator::Input;
 use crate::error::ServerError;
 use crate::event::Event;
 use crate::round::RoundMessage;
+use crate::store::StoreError;
 use crate::transport::Connection;
 
 /// A merchant's session.
@@ -63,6 +67,7 @@ impl Hub {
         session.index =
             roster.as_ref().and_then(|signed| signed.roster.find(|entry| entry.name == *merchant));
         let index = session.index;
+        self.by_index.extend(index.map(|index| (index, number)));
         let welcome = Welcome { federation: self.federation.id, roster };
         self.queue(number, Outgoing::Control(Box::new(welcome.into())));
         match index {
@@ -74,6 +79,9 @@ impl Hub {
     pub(super) fn left(&mut self, number: u64) -> Result<(), ServerError> {
         let Some(session) = self.sessions.remove(&number) else { return Ok(()) };
         self.by_merchant.remove(&session.merchant);
+        if let Some(index) = session.index {
+            self.by_index.remove(&index);
+        }
         self.events.emit(Event::Disconnected { merchant: session.merchant });
         match session.index {
             Some(index) => self.feed_and_log(Input::Left(index)),
@@ -97,6 +105,11 @@ impl Hub {
             }
             ClientMessage::Ready(ready) => Input::Ready { from, ready },
             ClientMessage::Accept(accept) => round(RoundMessage::Accept(accept)),
+            ClientMessage::Advertise(advertise) => round(RoundMessage::Advertise(advertise)),
+            ClientMessage::Shares(shares) => round(RoundMessage::Shares(Box::new(shares))),
+            ClientMessage::Complaint(complaint) => round(RoundMessage::Complaint(complaint)),
+            ClientMessage::Certify(certify) => round(RoundMessage::Certify(certify)),
+            ClientMessage::Unmask(unmask) => round(RoundMessage::Unmask(unmask)),
             ClientMessage::Decline(decline) => {
                 tracing::info!(merchant = %session.merchant, reason = decline.reason.describe(), "declined");
                 round(RoundMessage::Decline(decline))
@@ -162,10 +175,22 @@ impl Hub {
 
     /// Sends a message to a merchant, if it is connected.
     pub(super) fn send(&mut self, to: MerchantIndex, message: ServerMessage) {
-        let found = self.sessions.iter().find(|(_, session)| session.index == Some(to));
-        if let Some(number) = found.map(|(number, _)| *number) {
-            self.queue(number, Outgoing::Control(Box::new(message)));
+        if let Some(number) = self.by_index.get(&to) {
+            self.queue(*number, Outgoing::Control(Box::new(message)));
         }
+    }
+
+    /// Sends one message to many, encoded once and shared.
+    pub(super) fn broadcast(
+        &mut self,
+        to: &BTreeSet<MerchantIndex>,
+        message: &ServerMessage,
+    ) -> Result<(), ServerError> {
+        let frame = Arc::new(message.to_frame().map_err(StoreError::from)?);
+        for number in to.iter().filter_map(|index| self.by_index.get(index)) {
+            self.queue(*number, Outgoing::Encoded(Arc::clone(&frame)));
+        }
+        Ok(())
     }
 
     fn queue(&self, number: u64, item: Outgoing) {

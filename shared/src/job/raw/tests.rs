@@ -103,3 +103,61 @@ fn a_grid_too_coarse_for_the_model_is_refused() {
     let error = parse(&GOOD.replace("norm_l2 = 2.0", "norm_l2 = 2.0\nbound = 100"), &Fixed);
     assert!(error.expect_err("too coarse").to_string().contains("64"));
 }
+
+fn with_round(keys: &str) -> Result<JobSpec, JobError> {
+    let text = GOOD.replace("quorum = 2\n", &format!("quorum = 2\n{keys}\n"));
+    parse(&text, &Fixed).map(|(spec, _)| spec)
+}
+
+#[test]
+fn rounds_are_masked_unless_the_job_says_otherwise() {
+    let round = with_round("").expect("a good job").round;
+    assert_eq!(round.aggregation, Aggregation::Masked);
+    assert_eq!(round.colluders_min, 0);
+    assert_eq!(round.mask_generator, MaskGenerator::Aes256Ctr);
+    assert_eq!(with_round("aggregation = \"masked\"").expect("a good job").round, round);
+    let plain = with_round("aggregation = \"plain\"").expect("a good job").round;
+    assert_eq!(plain, RoundSpec { aggregation: Aggregation::Plain, ..round });
+}
+
+#[test]
+fn a_job_can_ask_for_more_colluders_and_another_generator() {
+    let round = with_round("colluders_min = 4\nmask_generator = \"chacha20\"").expect("a good job").round;
+    assert_eq!((round.colluders_min, round.mask_generator), (4, MaskGenerator::ChaCha20));
+    let round = with_round("mask_generator = \"aes256_ctr\"").expect("a good job").round;
+    assert_eq!(round.mask_generator, MaskGenerator::Aes256Ctr);
+}
+
+#[test]
+fn unknown_ways_to_aggregate_are_refused_with_those_there_are() {
+    for (keys, known) in [
+        ("aggregation = \"secret\"", "plain"),
+        ("aggregation = true", "string"),
+        ("mask_generator = \"rc4\"", "chacha20"),
+        ("colluders_min = -1", "u32"),
+        ("colluders_max = 1", "unknown field"),
+    ] {
+        let error = with_round(keys).expect_err(keys).to_string();
+        assert!(error.contains(known), "{error}");
+    }
+}
+
+#[test]
+fn colluders_are_for_masked_rounds_and_fewer_than_any_roster() {
+    let error = with_round("aggregation = \"plain\"\ncolluders_min = 1").expect_err("no masks").to_string();
+    assert!(error.contains("round.colluders_min") && error.contains("plain"), "{error}");
+    let error = with_round("colluders_min = 1000").expect_err("everybody").to_string();
+    assert!(error.contains("round.colluders_min"), "{error}");
+    assert!(
+        with_round("colluders_min = 999").is_ok(),
+        "whether a roster allows it is known when it is closed"
+    );
+}
+
+#[test]
+fn the_way_to_aggregate_is_in_the_jobs_digest() {
+    let jobs = ["", "aggregation = \"plain\"", "colluders_min = 1", "mask_generator = \"chacha20\""];
+    let digests: std::collections::BTreeSet<_> =
+        jobs.iter().map(|keys| with_round(keys).expect("a good job").digest()).collect();
+    assert_eq!(digests.len(), jobs.len());
+}

@@ -1,0 +1,111 @@
+//! The plan in words.
+
+use std::fmt::{self, Display, Formatter};
+
+use guildhall_shared::job::Aggregation;
+
+use super::{MaskedPlan, ModePlan, PlanReport, SparsePlan};
+
+/// Honest shares above which the ε against all others together says little.
+const HONEST_SHARES_LARGE: u64 = 10;
+
+impl Display for PlanReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.label)?;
+        writeln!(
+            f,
+            "{} merchants, {} parameters, {} rounds, {} expected contributions a round",
+            self.merchants, self.parameters, self.rounds, self.shoppers_per_round
+        )?;
+        if let Some(obstacle) = &self.obstacle {
+            writeln!(f, "  THIS JOB HAS NO ROUNDS with {} merchants: {obstacle}", self.merchants)?;
+        }
+        let Some(noise) = &self.noise else {
+            return writeln!(f, "  no noise: nothing protects a shopper from whoever reads the model");
+        };
+        write!(f, "  noise over clip of one release {:.2}; epsilon after rounds", noise.noise_over_bound)?;
+        for (rounds, epsilon) in &noise.epsilon_by_rounds {
+            write!(f, "  {rounds}: {epsilon:.2}")?;
+        }
+        writeln!(f)?;
+        let both = [&noise.masked, &noise.plain];
+        for plan in both.into_iter().flatten() {
+            let chosen = if plan.mode == self.aggregation { ", as this job runs" } else { "" };
+            write!(f, "{}", Chosen(plan, chosen))?;
+        }
+        Ok(())
+    }
+}
+
+/// A mode, and words behind its name.
+struct Chosen<'a>(&'a ModePlan, &'static str);
+
+impl Display for Chosen<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Chosen(plan, chosen) = self;
+        match plan.mode {
+            Aggregation::Masked => {
+                writeln!(f, "  masked{chosen}: the noise shares add up under secure aggregation")
+            }
+            Aggregation::Plain => writeln!(f, "  plain{chosen}: every merchant adds its full noise"),
+        }?;
+        if let Some(masked) = &plan.masked {
+            thresholds(masked, plan.honest_shares, f)?;
+        }
+        writeln!(
+            f,
+            "    noise over central noise     {:.2} when all take part to the end",
+            plan.noise_over_central
+        )?;
+        writeln!(f, "    noise over clip on the mean  {:.3}", plan.noise_over_clip)?;
+        writeln!(f, "    contributions a round needed {}", plan.shoppers_needed)?;
+        epsilons(plan, f)?;
+        writeln!(f, "    {}", plan.verdict)
+    }
+}
+
+fn thresholds(masked: &MaskedPlan, shares: u64, f: &mut Formatter<'_>) -> fmt::Result {
+    let MaskedPlan { colluders, threshold, survivors_min, .. } = masked;
+    writeln!(
+        f,
+        "    colluders tolerated C {colluders}, threshold t {threshold}, survivors at least {survivors_min}, honest shares h {shares}"
+    )?;
+    let Some(sparse) = &masked.sparse else { return Ok(()) };
+    let SparsePlan { holders, share_threshold, privacy_failure, liveness_failure, delta_addition } = sparse;
+    writeln!(f, "    sparse graph: {holders} holders each, {share_threshold} of them reconstruct")?;
+    writeln!(
+        f,
+        "    an attempt fails to protect somebody with probability below {privacy_failure:.1e}, to finish below {liveness_failure:.1e}"
+    )?;
+    writeln!(f, "    that adds {delta_addition:.1e} to delta with one attempt a round")
+}
+
+fn epsilons(plan: &ModePlan, f: &mut Formatter<'_>) -> fmt::Result {
+    match &plan.masked {
+        Some(masked) => {
+            let MaskedPlan { colluders, epsilon_outsider, epsilon_survivor, survivors_min, .. } = masked;
+            writeln!(
+                f,
+                "    epsilon against the server and {colluders} colluding merchants {:.2}",
+                plan.epsilon
+            )?;
+            writeln!(
+                f,
+                "    epsilon against another merchant alone {epsilon_survivor:.2}, whoever sees the models only {epsilon_outsider:.2} (with {survivors_min} survivors)"
+            )?;
+        }
+        None => writeln!(f, "    epsilon against everybody else together {:.2}", plan.epsilon)?,
+    }
+    f.write_str("    epsilon for a shopper known to")?;
+    for (merchants, epsilon) in plan.epsilon_by_merchants {
+        write!(f, "  {merchants}: {epsilon:.2}")?;
+    }
+    writeln!(f, " merchants")?;
+    write!(f, "    epsilon if all others collude {:.2}", plan.epsilon_local)?;
+    if plan.honest_shares > HONEST_SHARES_LARGE {
+        f.write_str(
+            " (large: each merchant adds a small part of the noise, so against all others together it protects little)",
+        )?;
+    }
+    writeln!(f)
+}

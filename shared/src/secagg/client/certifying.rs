@@ -1,0 +1,74 @@
+//! M5 and M7 out, M6 in: one masked vector, one signed survivor set. [core]
+
+use super::breach::{Breach, check_enough, check_order, check_session};
+use super::masking::Received;
+use super::unmasking::Certified;
+use crate::digest::Digest;
+use crate::id::MerchantIndex;
+use crate::identity::IdentityKey;
+use crate::message::{Certify, Survivors, UpdateHeader};
+use crate::secagg::transcript;
+
+/// The masks are made; the masked vector is committed next.
+pub struct Masked {
+    received: Received,
+}
+
+impl Masked {
+    pub(super) fn new(received: Received) -> Self {
+        Masked { received }
+    }
+
+    /// M5: signs the hash of the one masked vector. Its COMMIT is durable before this is called.
+    pub fn sign(self, hash: Digest, identity: &IdentityKey) -> (Uploaded, UpdateHeader) {
+        let signature = transcript::sign_update(&self.received.transcript, &hash, identity);
+        let header = UpdateHeader { sid: self.received.facts.sid, hash, signature };
+        (Uploaded { received: self.received, hash }, header)
+    }
+}
+
+/// The masked vector may leave; the merchant waits for the survivors.
+pub struct Uploaded {
+    pub(super) received: Received,
+    hash: Digest,
+}
+
+impl Uploaded {
+    /// M6 in, M7 out: signs the survivors, once.
+    ///
+    /// # Errors
+    /// [`Breach`]: a survivor outside U2, fewer than m_min, a signature not made under this client's own T1 and H(U2), the
+    /// own hash missing or changed.
+    pub fn certify(
+        self,
+        survivors: &Survivors,
+        identity: &IdentityKey,
+    ) -> Result<(Certified, Certify), Breach> {
+        const MESSAGE: &str = "Survivors";
+        let Uploaded { received, hash } = self;
+        let (facts, updates) = (&received.facts, &survivors.updates);
+        check_session(MESSAGE, facts.sid, survivors.sid)?;
+        check_order(MESSAGE, updates.iter().map(|update| update.merchant), facts.secagg.merchants)?;
+        check_enough(MESSAGE, facts.secagg.survivors_min, updates.len())?;
+        if !updates.iter().any(|update| update.merchant == received.own && update.hash == hash) {
+            return Err(Breach::Own { message: MESSAGE });
+        }
+        for update in updates {
+            let merchant = || facts.name(update.merchant);
+            let stranger = || Breach::Stranger { message: MESSAGE, merchant: merchant() };
+            if received.members.binary_search(&update.merchant).is_err() {
+                return Err(stranger());
+            }
+            let key = facts.identity(update.merchant).ok_or_else(stranger)?;
+            transcript::verify_update(&received.transcript, &update.hash, &key, &update.signature)
+                .map_err(|source| Breach::Signature { message: MESSAGE, merchant: merchant(), source })?;
+        }
+        let list: Vec<(MerchantIndex, Digest)> =
+            updates.iter().map(|update| (update.merchant, update.hash)).collect();
+        let digest = transcript::survivors_digest(&received.transcript, &list);
+        let signature = transcript::sign_survivors(&facts.sid, &digest, identity);
+        let message = Certify { sid: facts.sid, signature };
+        let survivors = list.into_iter().map(|(merchant, _)| merchant).collect();
+        Ok((Certified::new(received, survivors, digest), message))
+    }
+}

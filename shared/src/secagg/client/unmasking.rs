@@ -1,0 +1,67 @@
+//! M8 in, M9 out: shares, only to the holder of a certificate. [core]
+
+use super::breach::{Breach, check_enough, check_order, check_session};
+use super::masking::Received;
+use crate::digest::Digest;
+use crate::id::MerchantIndex;
+use crate::identity::IdentityKey;
+use crate::message::{Certificate, RevealedShare, Unmask};
+use crate::secagg::transcript;
+
+/// The merchant signed its survivors and waits for the certificate that enough others signed the same.
+pub struct Certified {
+    received: Received,
+    /// U3, ascending.
+    survivors: Vec<MerchantIndex>,
+    digest: Digest,
+}
+
+impl Certified {
+    pub(super) fn new(received: Received, survivors: Vec<MerchantIndex>, digest: Digest) -> Self {
+        Certified { received, survivors, digest }
+    }
+
+    /// U3, ascending.
+    pub fn survivors(&self) -> &[MerchantIndex] {
+        &self.survivors
+    }
+
+    /// M8 in, M9 out: for each dealer one of its two shares, chosen by the certified U3. One shot: everything is wiped.
+    ///
+    /// # Errors
+    /// [`Breach`]: fewer than t signatures, of others than survivors, or over another survivor set.
+    pub fn unmask(self, certificate: &Certificate, identity: &IdentityKey) -> Result<Unmask, Breach> {
+        self.check(certificate)?;
+        let (mut seeds, mut mask_keys) = (Vec::new(), Vec::new());
+        for share in &self.received.held {
+            let dealer = share.dealer;
+            if self.survivors.binary_search(&dealer).is_ok() {
+                seeds.push(RevealedShare { dealer, value: *share.pair.seed });
+            } else {
+                mask_keys.push(RevealedShare { dealer, value: *share.pair.mask_key });
+            }
+        }
+        let sid = self.received.facts.sid;
+        let signature = transcript::sign_unmask(&sid, &self.digest, &seeds, &mask_keys, identity);
+        Ok(Unmask { sid, seeds, mask_keys, signature })
+    }
+
+    fn check(&self, certificate: &Certificate) -> Result<(), Breach> {
+        const MESSAGE: &str = "Certificate";
+        let (facts, signatures) = (&self.received.facts, &certificate.signatures);
+        check_session(MESSAGE, facts.sid, certificate.sid)?;
+        check_order(MESSAGE, signatures.iter().map(|one| one.merchant), facts.secagg.merchants)?;
+        check_enough(MESSAGE, facts.secagg.threshold, signatures.len())?;
+        for one in signatures {
+            let merchant = || facts.name(one.merchant);
+            let stranger = || Breach::Stranger { message: MESSAGE, merchant: merchant() };
+            if self.survivors.binary_search(&one.merchant).is_err() {
+                return Err(stranger());
+            }
+            let key = facts.identity(one.merchant).ok_or_else(stranger)?;
+            transcript::verify_survivors(&facts.sid, &self.digest, &key, &one.signature)
+                .map_err(|source| Breach::Signature { message: MESSAGE, merchant: merchant(), source })?;
+        }
+        Ok(())
+    }
+}
