@@ -1,4 +1,4 @@
-//! Key agreement, key derivation and share encryption. [core]
+//! Key agreement, key derivation and share encryption: sections 7.2, 7.3 and 7.6 of `docs/protocol.md`. [core]
 //!
 //! Two fresh X25519 keys per attempt and merchant: one that shares are encrypted to, one that pairwise masks are agreed
 //! with. Every derived key names its purpose, the session, what both sides saw so far and both merchants; each is used for

@@ -1,4 +1,4 @@
-//! The numbers of secure aggregation, from the roster's length. [core]
+//! The numbers of secure aggregation, from the roster's length: sections 6.1 and 6.7 of `docs/protocol.md`. [core]
 //!
 //! n is the length of the pinned roster, never the number of merchants that happen to show up. Clients derive all numbers
 //! themselves and refuse an offer that differs.
@@ -174,10 +174,11 @@ impl SecaggParameters {
     /// Noise shares surely in whatever the server can unmask: h, and ⌊0.96·h⌋ in the sparse graph.
     ///
     /// The server sees the graph and then chooses the n − m_min that drop out, so it may cut off a few honest survivors
-    /// whose honest peers it drops. Larger sets it cannot cut off: with overwhelming probability no choice leaves a set of
-    /// more than h − ⌊0.96·h⌋ of them without an edge to the rest. Nor can it unmask the small set: honest holders who
-    /// answer are members of the set themselves, too few beside the colluders to reach t_k shares of a seed. So what it can
-    /// unmask holds the noise of the rest. The tests add up both probabilities.
+    /// whose honest holders it drops, and withholds from them what others dealt to them. With overwhelming probability no
+    /// choice leaves a set of more than h − ⌊0.96·h⌋ and fewer than ⌊0.96·h⌋ survivors none of whom drew a holder among the
+    /// others. Nor can it unmask a smaller set alone: honest holders who answer are members of the set themselves, too few
+    /// beside the colluders to reach t_k shares of a seed. So whatever it can unmask holds the noise of ⌊0.96·h⌋ honest
+    /// merchants. The tests add up all these probabilities.
     pub fn noise_shares(&self) -> u32 {
         match self.graph {
             Graph::Complete => self.honest_shares,

@@ -1,4 +1,5 @@
-//! What is hashed and signed in a masked round: one function for each statement, one label for each kind. [core]
+//! What is hashed and signed in a masked round: one function for each statement, one label for each kind: sections
+//! 2.5 and 2.6 of `docs/protocol.md`. [core]
 //!
 //! T1 is the digest of U1 with all keys; H(U2) of the members whose shares are dealt; the survivors' digest of U3 with
 //! everybody's update hash. Each covers the session id, and through it the federation, the job, the model, the round's

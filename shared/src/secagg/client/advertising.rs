@@ -1,4 +1,4 @@
-//! M1 out, M2 in: fresh keys against everybody's. [core]
+//! M1 out, M2 in: fresh keys against everybody's. Sections 8.5 and 8.6 of `docs/protocol.md`. [core]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! M5 and M7 out, M6 in: one masked vector, one signed survivor set. [core]
+//! M5 and M7 out, M6 in: one masked vector, one signed survivor set. Section 8.9 of `docs/protocol.md`. [core]
 
 use super::breach::{Breach, check_enough, check_order, check_session};
 use super::masking::Received;

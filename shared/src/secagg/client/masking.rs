@@ -1,4 +1,4 @@
-//! Between M4 and M5: the masks of this session. [core]
+//! Between M4 and M5: the masks of this session. Section 7.8 of `docs/protocol.md`. [core]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! M3 out, M4 in: own secrets dealt, others' shares received. [core]
+//! M3 out, M4 in: own secrets dealt, others' shares received. Sections 8.7 and 8.8 of `docs/protocol.md`. [core]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

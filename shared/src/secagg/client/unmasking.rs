@@ -1,4 +1,4 @@
-//! M8 in, M9 out: shares, only to the holder of a certificate. [core]
+//! M8 in, M9 out: shares, only to the holder of a certificate. Sections 8.10 and 8.11 of `docs/protocol.md`. [core]
 
 use super::breach::{Breach, check_enough, check_order, check_session};
 use super::masking::Received;

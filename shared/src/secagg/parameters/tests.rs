@@ -158,41 +158,39 @@ impl LogFactorials {
     }
 }
 
-/// ln of a bound of the probability that, in a U1 of `size`, some choice of dropouts leaves `cut` honest survivors without
-/// an edge to the other honest survivors.
-fn cutting_off(found: &SecaggParameters, log: &LogFactorials, size: u32, cut: u32) -> f64 {
+/// A bound of the probability that, in a U1 of `size`, some choice of dropouts leaves `alone` honest survivors none of whom
+/// drew a holder among the other honest survivors. Only their own draws count: what the others dealt to them the server
+/// can withhold, and then they make no mask for it.
+fn cutting_off(found: &SecaggParameters, log: &LogFactorials, size: u32, alone: u32) -> f64 {
     let Graph::Sparse { holders, .. } = found.graph else { panic!("sparse") };
-    let (others, honest, dropped) = (size - 1, size - found.colluders, size - found.survivors_min);
-    // Fewer dropouts only leave more to be cut off from.
-    let rest = (honest - cut).saturating_sub(dropped);
+    let (others, honest) = (size - 1, size - found.colluders);
     let misses = |many: u32| log.choose(others - many, holders) - log.choose(others, holders);
-    let ways = log.choose(honest, cut) + log.choose(honest - cut, rest);
-    ways + f64::from(cut) * misses(rest) + f64::from(rest) * misses(cut)
+    let of_these = |dropped: u32| {
+        let survivors = honest - dropped;
+        let ways = log.choose(honest, dropped) + log.choose(survivors, alone);
+        (ways + f64::from(alone) * misses(survivors - alone)).exp()
+    };
+    (0..=size - found.survivors_min).map(of_these).sum()
 }
 
-/// ln of a bound of the probability that some `cut` honest members all have enough colluders and each other for t_k.
+/// A bound of the probability that some `cut` honest members all have enough colluders and each other for t_k.
 fn unmasking_alone(found: &SecaggParameters, log: &LogFactorials, size: u32, cut: u32) -> f64 {
     let Graph::Sparse { holders, share_threshold } = found.graph else { panic!("sparse") };
     let colluding = Hypergeometric::new(size - 1, found.colluders, holders);
     let enough = colluding.at_least((share_threshold + 1).saturating_sub(cut));
-    log.choose(size - found.colluders, cut) + f64::from(cut) * enough.ln()
+    (log.choose(size - found.colluders, cut) + f64::from(cut) * enough.ln()).exp()
 }
 
 /// The claim behind [`SecaggParameters::noise_shares`]: all that can go wrong, added up, is within the 2^-40 of an attempt.
 fn assert_noise_shares_are_safe(found: &SecaggParameters, log: &LogFactorials) {
     let Graph::Sparse { holders, share_threshold } = found.graph else { panic!("sparse") };
     let (n, m_min) = (found.merchants, found.survivors_min);
-    let losable = found.honest_shares - found.noise_shares();
-    let sizes = [m_min, m_min + (n - m_min) / 4, m_min + (n - m_min) / 2, n - (n - m_min) / 4, n];
-    for size in sizes {
+    for size in [m_min, m_min + (n - m_min) / 2, n] {
         let honest = size - found.colluders;
         let colluding = Hypergeometric::new(size - 1, found.colluders, holders);
         let mut failure = f64::from(honest) * colluding.at_least(share_threshold);
-        for cut in 1..=honest.div_ceil(2) {
-            let cut_off = cutting_off(found, log, size, cut);
-            let ln =
-                if cut > losable { cut_off } else { cut_off.min(unmasking_alone(found, log, size, cut)) };
-            failure += ln.exp();
+        for alone in 1..found.noise_shares() {
+            failure += cutting_off(found, log, size, alone).min(unmasking_alone(found, log, size, alone));
         }
         let bits = -failure.log2();
         assert!(bits >= 40.0, "n {n}, C {}, |U1| {size}: 2^-{bits}", found.colluders);

@@ -1,4 +1,4 @@
-//! M5 in, M6 out: masked vectors are added and forgotten. [core]
+//! M5 in, M6 out: masked vectors are added and forgotten. Sections 8.9 and 8.14 of `docs/protocol.md`. [core]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! M9 in, the sum out: enough shares take the masks off the sum, and off nothing else. [core]
+//! M9 in, the sum out: enough shares take the masks off the sum, and off nothing else. Sections 8.11 and 8.12 of
+//! `docs/protocol.md`. [core]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
