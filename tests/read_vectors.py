@@ -182,6 +182,8 @@ def thresholds(n, colluders_min):
     m = n if n == 3 else max(t, n - max(1, n // 5))
     if not (3 <= n and t <= m <= n and m > c):
         return None
+    if n > 128 and m - c < 10:
+        return None
     graph = sparse_graph(n, c, m) if n > 128 else None
     if n > 128 and graph is None:
         return None

@@ -22,6 +22,9 @@ use crate::identity::MERCHANTS_MAX;
 
 /// Up to so many merchants everybody deals shares to everybody.
 pub const COMPLETE_MAX: u32 = 128;
+/// Fewest honest shares of noise in the sparse graph: with fewer, the few that a choice of dropouts can cut off and still
+/// unmask are too large a part of them.
+pub const SPARSE_HONEST_SHARES_MIN: u32 = 10;
 /// Most holders one merchant draws: Shamir's points are the 255 non-zero bytes.
 pub const SPARSE_HOLDERS_MAX: u32 = 254;
 /// 2^-40, above the probability that the sparse graph fails to protect anybody in one attempt.
@@ -98,7 +101,7 @@ pub enum SecaggParametersError {
     /// No threshold keeps both privacy and liveness.
     #[error(
         "with {merchants} merchants of which {colluders} may collude no thresholds exist: expected t ≤ m_min ≤ n and at least \
-         one honest noise share"
+         one honest noise share, {SPARSE_HONEST_SHARES_MIN} above {COMPLETE_MAX} merchants: lower round.colluders_min"
     )]
     Colluders {
         /// n.
@@ -155,6 +158,9 @@ impl SecaggParameters {
         let threshold = (n + colluders) / 2 + 1;
         let survivors_min = if n == 3 { n } else { threshold.max(n - (n / 5).max(1)) };
         if threshold > survivors_min || survivors_min > n || survivors_min <= colluders {
+            return Err(impossible);
+        }
+        if n > COMPLETE_MAX && survivors_min - colluders < SPARSE_HONEST_SHARES_MIN {
             return Err(impossible);
         }
         let graph =

@@ -226,7 +226,19 @@ fn thresholds() -> Json {
         json!([n, colluders_min, numbers])
     };
     let all = (2..=130).map(|n| row(n, 0)).chain([150, 200, 333, 500, 777, 1_000].map(|n| row(n, 0)));
-    let more = [(3, 2), (3, 3), (4, 2), (5, 3), (5, 4), (10, 5), (10, 9), (100, 40), (100, 99), (200, 80)];
+    let more = [
+        (3, 2),
+        (3, 3),
+        (4, 2),
+        (5, 3),
+        (5, 4),
+        (10, 5),
+        (10, 9),
+        (100, 40),
+        (100, 99),
+        (158, 152),
+        (200, 80),
+    ];
     let rows: Vec<Json> = all.chain(more.map(|(n, colluders)| row(n, colluders))).collect();
     json!({ "columns": "n, colluders_min, none or (C, t, m_min, h, h', none or (k, t_k))", "rows": rows })
 }

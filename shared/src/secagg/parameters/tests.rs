@@ -76,7 +76,8 @@ fn a_job_can_raise_the_tolerated_colluders_and_never_lower_them() {
                 }
                 Err(SecaggParametersError::Colluders { merchants, colluders }) => {
                     assert_eq!([merchants, colluders], [n, rule.max(asked)]);
-                    assert!(asked >= n, "{n}, {asked}");
+                    let sparse = n > COMPLETE_MAX && n - asked.min(n) < 2 * SPARSE_HONEST_SHARES_MIN;
+                    assert!(asked >= n || sparse, "{n}, {asked}");
                 }
                 Err(SecaggParametersError::Holders { colluders, .. }) => {
                     assert!(n > COMPLETE_MAX && colluders > rule, "{n}, {asked}");
@@ -85,6 +86,14 @@ fn a_job_can_raise_the_tolerated_colluders_and_never_lower_them() {
             }
         }
     }
+}
+
+/// With n = 158 of which 152 may collude, h = 4: two honest merchants could be unmasked alone with probability 2^-20.
+#[test]
+fn a_sparse_graph_with_few_honest_merchants_is_refused() {
+    assert_eq!(derive(158, 152), Err(SecaggParametersError::Colluders { merchants: 158, colluders: 152 }));
+    let most = (0..158).filter_map(|asked| derive(158, asked).ok()).max_by_key(|found| found.colluders);
+    assert_eq!(most.expect("some").honest_shares, SPARSE_HONEST_SHARES_MIN);
 }
 
 #[test]
