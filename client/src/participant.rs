@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
-use guildhall_shared::identity::{IdentityKey, PublicKey, Roster, SignedRoster};
+use guildhall_shared::identity::{DecodedRoster, IdentityKey, PublicKey, SignedRoster};
 use guildhall_shared::message::{ClientMessage, Offer, ServerMessage};
 
 pub use input::{Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder};
@@ -64,7 +64,7 @@ pub struct Standing {
 /// The roster this client pinned, and its own place in it.
 struct Pinned {
     digest: Digest,
-    roster: Arc<Roster>,
+    roster: Arc<DecodedRoster>,
     own: MerchantIndex,
 }
 

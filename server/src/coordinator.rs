@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
-use guildhall_shared::identity::{IdentityKey, Roster};
+use guildhall_shared::identity::{DecodedRoster, IdentityKey};
 use guildhall_shared::message::{
     Finished, Job, Ready, Receipt, ResultHeader, RollBack, ServerMessage, Verdict,
 };
@@ -43,7 +43,7 @@ pub struct Setup {
     /// Signs jobs, offers and results.
     pub key: IdentityKey,
     /// The closed roster.
-    pub roster: Arc<Roster>,
+    pub roster: Arc<DecodedRoster>,
     /// 32 random bytes drawn at every start of the server: attempts' nonces are derived from them.
     pub nonce_seed: [u8; 32],
     /// Pause after an aborted attempt, milliseconds; doubles with every abort in a row, up to 64 times this.

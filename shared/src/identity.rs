@@ -7,8 +7,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Deref;
 
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -90,15 +91,71 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureError`] for a wrong signature, and for a key that is not a valid point or of small order.
     pub fn verify(&self, label: &str, parts: &[&[u8]], signature: &Signature) -> Result<(), SignatureError> {
-        let error = || SignatureError { label: label.into(), key: *self };
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| error())?;
-        let mut bytes = [0; 64];
-        bytes[..32].copy_from_slice(&signature.0[0]);
-        bytes[32..].copy_from_slice(&signature.0[1]);
-        let signature = ed25519_dalek::Signature::from_bytes(&bytes);
-        key.verify_strict(&Digest::of(label, parts).0, &signature).map_err(|_| error())
+        Verifier::new(*self).verify(label, parts, signature)
     }
 }
+
+/// A public key decoded once, for those who check many signatures under it: decoding is a tenth of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verifier {
+    key: PublicKey,
+    /// None for what is not a point, or of small order: nothing verifies under it.
+    point: Option<VerifyingKey>,
+}
+
+impl Verifier {
+    /// Decodes a key.
+    pub fn new(key: PublicKey) -> Self {
+        let point = VerifyingKey::from_bytes(&key.0).ok().filter(|point| !point.is_weak());
+        Verifier { key, point }
+    }
+
+    /// Verifies a labelled statement strictly: what `ed25519_dalek::VerifyingKey::verify_strict` accepts and nothing else,
+    /// without decoding R. The equation is compared by bytes, so R is the shortest encoding of a point, and of small order
+    /// just if it is one of [`SMALL_ORDER`].
+    ///
+    /// # Errors
+    /// [`SignatureError`] for a wrong signature, and for a key that is not a valid point or of small order.
+    pub fn verify(&self, label: &str, parts: &[&[u8]], signature: &Signature) -> Result<(), SignatureError> {
+        let error = || SignatureError { label: label.into(), key: self.key };
+        let [r, s] = signature.0;
+        let point = self.point.as_ref().filter(|_| !SMALL_ORDER.contains(&r)).ok_or_else(error)?;
+        let signature = ed25519_dalek::Signature::from_components(r, s);
+        point.verify(&Digest::of(label, parts).0, &signature).map_err(|_| error())
+    }
+}
+
+/// The shortest encodings of the eight points of small order.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const OF_ORDER_8: [u8; 32] = [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ];
+    const OTHER_OF_ORDER_8: [u8; 32] = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    const fn ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
+        let mut bytes = [middle; 32];
+        bytes[0] = first;
+        bytes[31] = last;
+        bytes
+    }
+    const fn negative(mut bytes: [u8; 32]) -> [u8; 32] {
+        bytes[31] |= 0x80;
+        bytes
+    }
+    [
+        ends(1, 0, 0),
+        ends(0xec, 0xff, 0x7f),
+        ends(0, 0, 0),
+        negative(ends(0, 0, 0)),
+        OF_ORDER_8,
+        negative(OF_ORDER_8),
+        OTHER_OF_ORDER_8,
+        negative(OTHER_OF_ORDER_8),
+    ]
+};
 
 /// One merchant of a federation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,9 +249,37 @@ impl Roster {
         self.entries.iter().position(wanted).map(|i| MerchantIndex(i as u16))
     }
 
+    /// With everybody's identity decoded.
+    pub fn decode(self) -> DecodedRoster {
+        let identities = self.entries.iter().map(|entry| Verifier::new(entry.identity)).collect();
+        DecodedRoster { roster: self, identities }
+    }
+
     /// The digest that clients pin.
     pub fn digest(&self) -> Digest {
         Digest::of("guildhall roster v1", &[&wire::encode(self).unwrap_or_default()])
+    }
+}
+
+/// A roster whose identities are decoded once for all the signatures of its rounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodedRoster {
+    roster: Roster,
+    identities: Vec<Verifier>,
+}
+
+impl DecodedRoster {
+    /// A merchant's identity, if the roster lists it.
+    pub fn identity(&self, merchant: MerchantIndex) -> Option<&Verifier> {
+        self.identities.get(usize::from(merchant.0))
+    }
+}
+
+impl Deref for DecodedRoster {
+    type Target = Roster;
+
+    fn deref(&self) -> &Roster {
+        &self.roster
     }
 }
 
@@ -267,6 +352,62 @@ mod tests {
         });
         let forged = Signature([identity_point.0, [0; 32]]);
         assert!(identity_point.verify("a", &[b"x"], &forged).is_err());
+    }
+
+    /// Every listed encoding is a point of small order, shortest and different from the others; there are only eight.
+    #[test]
+    fn the_points_of_small_order_are_all_listed() {
+        let listed: BTreeSet<[u8; 32]> = SMALL_ORDER.into();
+        assert_eq!(listed.len(), 8);
+        for bytes in listed {
+            let point = VerifyingKey::from_bytes(&bytes).expect("a point");
+            assert!(point.is_weak(), "{bytes:?}");
+            assert_eq!(point.as_ref(), &bytes);
+            let high = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|byte| *byte == 0xff);
+            assert!(!(high && bytes[0] >= 0xed), "{bytes:?} is not the shortest encoding");
+        }
+    }
+
+    /// Whatever is done to a signature: accepted by `verify_strict` if and only if accepted here.
+    #[test]
+    fn verification_is_that_of_the_library_strictly() {
+        let accepts = |key: &[u8; 32], message: &Digest, signature: &Signature| {
+            let [r, s] = signature.0;
+            let signature = ed25519_dalek::Signature::from_components(r, s);
+            VerifyingKey::from_bytes(key).is_ok_and(|key| key.verify_strict(&message.0, &signature).is_ok())
+        };
+        let message = Digest::of("a", &[b"x"]);
+        let identity = IdentityKey::from_secret(&[3; 32]);
+        let honest = identity.sign("a", &[b"x"]);
+        let one = SMALL_ORDER[0];
+        let mut cases = vec![(identity.public().0, honest)];
+        // A small R with S = 0 satisfies the equation for a small key whenever the hash is a multiple of eight; a key of
+        // the first kind always.
+        for key in SMALL_ORDER.into_iter().chain([identity.public().0]) {
+            for r in SMALL_ORDER.into_iter().chain([honest.0[0]]) {
+                for s in [[0; 32], one, honest.0[1]] {
+                    cases.push((key, Signature([r, s])));
+                }
+            }
+        }
+        for bit in 0..512 {
+            let mut changed = honest;
+            changed.0[bit / 256][bit % 256 / 8] ^= 1 << (bit % 8);
+            cases.push((identity.public().0, changed));
+        }
+        for bit in 0..256 {
+            let mut key = identity.public().0;
+            key[bit / 8] ^= 1 << (bit % 8);
+            cases.push((key, honest));
+        }
+        let mut accepted = 0;
+        for (key, signature) in cases {
+            let found = PublicKey(key).verify("a", &[b"x"], &signature).is_ok();
+            assert_eq!(found, accepts(&key, &message, &signature), "{key:?} {signature:?}");
+            accepted += usize::from(found);
+        }
+        // The honest one stands twice.
+        assert_eq!(accepted, 2);
     }
 
     #[test]

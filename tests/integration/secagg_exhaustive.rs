@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::identity::Verifier;
 use guildhall_shared::message::{
     Certificate, CertificateSignature, ForwardedShares, MemberKeys, RoundRoster, Shares, SurvivingUpdate,
     Survivors, Unmask,
@@ -181,7 +182,7 @@ impl<'a> Table<'a> {
         let expected = answers_survivors(&self.secagg, own, claim, signed);
         assert_eq!(answer.is_ok(), expected, "{own} {claim:?} signed {signed:b}: {answer:?}");
         if let Ok(certify) = answer {
-            let key = self.session.federation.identity(MerchantIndex(own)).public();
+            let key = Verifier::new(self.session.federation.identity(MerchantIndex(own)).public());
             let sid = self.session.facts().sid;
             let checked = transcript::verify_survivors(&sid, &self.digest(claim), &key, &certify.signature);
             assert_eq!(checked, Ok(()), "{own} {claim:?}: signed something else");

@@ -22,7 +22,7 @@ pub(super) fn check_roster(standing: &Standing, signed: &SignedRoster) -> Result
             && entry.certificate == standing.certificate
     });
     let own = own.ok_or_else(|| Refused::NotListed { merchant: standing.merchant.to_string() })?;
-    Ok(Pinned { digest: signed.roster.digest(), roster: Arc::new(signed.roster.clone()), own })
+    Ok(Pinned { digest: signed.roster.digest(), roster: Arc::new(signed.roster.clone().decode()), own })
 }
 
 impl Participant {

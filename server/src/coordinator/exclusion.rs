@@ -121,9 +121,9 @@ impl Coordinator {
 
     fn late_complaint(&mut self, by: MerchantIndex, complaint: &Complaint, out: &mut Vec<Output>) {
         let about = complaint.about;
-        let (accuser, accused) = (self.setup.roster.entry(by), self.setup.roster.entry(about));
+        let (accuser, accused) = (self.setup.roster.identity(by), self.setup.roster.identity(about));
         let (Some(accuser), Some(_), Some(job)) = (accuser, accused, &mut self.job) else { return };
-        if by == about || transcript::verify_complaint(complaint, &accuser.identity).is_err() {
+        if by == about || transcript::verify_complaint(complaint, accuser).is_err() {
             return;
         }
         let last = job.last_attempt();

@@ -1,7 +1,7 @@
 mod masked;
 
 use guildhall_shared::id::Name;
-use guildhall_shared::identity::RosterEntry;
+use guildhall_shared::identity::{DecodedRoster, Roster, RosterEntry};
 use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use guildhall_shared::message::{Accept, Decline, Offer, UpdateHeader};
 use guildhall_shared::model_spec::Architecture;
@@ -22,14 +22,14 @@ fn key(merchant: u16) -> IdentityKey {
     IdentityKey::from_secret(&[merchant as u8 + 1; 32])
 }
 
-fn roster(merchants: u16) -> Arc<Roster> {
+fn roster(merchants: u16) -> Arc<DecodedRoster> {
     let entry = |i: u16| RosterEntry {
         name: Name::new(format!("merchant-{i}")).expect("legal"),
         region: Name::new("eu").expect("legal"),
         identity: key(i).public(),
         certificate: Digest([i as u8; 32]),
     };
-    Arc::new(Roster { federation: Digest([9; 32]), entries: (0..merchants).map(entry).collect() })
+    Arc::new(Roster { federation: Digest([9; 32]), entries: (0..merchants).map(entry).collect() }.decode())
 }
 
 fn spec(rounds: u32, quorum: u32) -> JobSpec {
@@ -64,7 +64,7 @@ fn spec(rounds: u32, quorum: u32) -> JobSpec {
 
 struct Bench {
     coordinator: Coordinator,
-    roster: Arc<Roster>,
+    roster: Arc<DecodedRoster>,
     out: Vec<Output>,
     now: u64,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, RoundId};
-use guildhall_shared::identity::{PublicKey, Roster};
+use guildhall_shared::identity::{DecodedRoster, PublicKey};
 use guildhall_shared::ring::RingWidth;
 
 use super::{Fault, RoundError, RoundMessage};
@@ -34,7 +34,7 @@ pub struct Attempt {
     /// To whom the offer goes.
     pub offered: BTreeSet<MerchantIndex>,
     /// The pinned roster.
-    pub roster: Arc<Roster>,
+    pub roster: Arc<DecodedRoster>,
 }
 
 impl Attempt {

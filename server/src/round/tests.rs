@@ -67,7 +67,7 @@ fn offer_and_attempt() -> (Offer, Attempt) {
         accept_deadline_ms: ACCEPT_MS,
         update_deadline_ms: UPDATE_MS,
         offered: (0..OFFERED).map(MerchantIndex).collect(),
-        roster: Arc::new(roster),
+        roster: Arc::new(roster.decode()),
     };
     (offer, attempt)
 }

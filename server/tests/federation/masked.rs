@@ -39,7 +39,7 @@ fn value(merchant: MerchantIndex) -> i64 {
 impl Session<'_> {
     async fn advertise(&mut self) -> (Offer, Advertised) {
         let offer = self.offer().await;
-        let (spec, roster) = (self.spec(), Arc::new(self.roster().roster.clone()));
+        let (spec, roster) = (self.spec(), Arc::new(self.roster().roster.clone().decode()));
         let (_, model) = self.model.as_ref().expect("a model");
         let parameters = self.parameters();
         let facts = Facts {
@@ -306,7 +306,7 @@ async fn hostile_messages_are_refused_by_name_and_the_round_goes_on() {
     bad.send_vector(&frame(UPDATE_KIND, &[0; 200])).await;
     federation.server.refusal("none is awaited").await;
     // It takes part after all, then deals nothing.
-    let (spec, roster) = (bad.spec(), Arc::new(bad.roster().roster.clone()));
+    let (spec, roster) = (bad.spec(), Arc::new(bad.roster().roster.clone().decode()));
     let parameters = bad.parameters();
     let facts = Arc::new(Facts {
         sid,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::SecaggParameters;
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
-use crate::identity::{PublicKey, Roster};
+use crate::identity::{DecodedRoster, Verifier};
 use crate::ring::RingWidth;
 
 /// The fixed facts of one attempt. Each party fills them in from what it derived itself, never from what it is told.
@@ -18,7 +18,7 @@ pub struct Facts {
     /// Digest of the round's parameters, the job and the roster.
     pub parameters: Digest,
     /// The pinned roster.
-    pub roster: Arc<Roster>,
+    pub roster: Arc<DecodedRoster>,
     /// n, C, t, m_min, h, graph, generator.
     pub secagg: SecaggParameters,
     /// Width of a ring word.
@@ -29,8 +29,8 @@ pub struct Facts {
 
 impl Facts {
     /// A merchant's identity key, if the roster lists it.
-    pub fn identity(&self, merchant: MerchantIndex) -> Option<PublicKey> {
-        self.roster.entry(merchant).map(|entry| entry.identity)
+    pub fn identity(&self, merchant: MerchantIndex) -> Option<&Verifier> {
+        self.roster.identity(merchant)
     }
 
     /// A merchant's name, or its number where the roster has none.

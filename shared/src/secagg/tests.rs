@@ -27,7 +27,7 @@ fn facts(keys: &[IdentityKey], ring: RingWidth, generator: MaskGenerator) -> Arc
         sid: Digest([1; 32]),
         model: Digest([2; 32]),
         parameters: Digest([3; 32]),
-        roster: Arc::new(Roster { federation: Digest([4; 32]), entries }),
+        roster: Arc::new(Roster { federation: Digest([4; 32]), entries }.decode()),
         secagg: SecaggParameters::derive(keys.len() as u32, 0, generator).expect("enough"),
         ring,
         dimension: 5,

@@ -9,7 +9,7 @@ use super::Facts;
 use super::agreement::AgreementKey;
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
-use crate::identity::{IdentityKey, PublicKey, Signature, SignatureError};
+use crate::identity::{IdentityKey, Signature, SignatureError, Verifier};
 use crate::message::{
     Advertise, Complaint, DealtShare, MemberKeys, RevealedShare, SealedShares, ShareHashes, Shares,
 };
@@ -113,7 +113,7 @@ pub fn sign_advertise(
 ///
 /// # Errors
 /// [`SignatureError`].
-pub fn verify_advertise(facts: &Facts, member: &MemberKeys, key: &PublicKey) -> Result<(), SignatureError> {
+pub fn verify_advertise(facts: &Facts, member: &MemberKeys, key: &Verifier) -> Result<(), SignatureError> {
     let parts: [&[u8]; 5] =
         [&facts.sid.0, &facts.model.0, &facts.parameters.0, &member.encryption_key.0, &member.mask_key.0];
     key.verify(ADVERTISE, &parts, &member.signature)
@@ -144,7 +144,7 @@ pub fn verify_dealt_share(
     dealer: MerchantIndex,
     holder: MerchantIndex,
     share: &DealtShare,
-    key: &PublicKey,
+    key: &Verifier,
 ) -> Result<(), SignatureError> {
     let statement = dealt_share_statement(dealer, holder, &share.sealed, &share.hashes);
     key.verify(SHARE, &[&sid.0, &roster.0, &statement], &share.signature)
@@ -186,7 +186,7 @@ pub fn sign_shares(
 ///
 /// # Errors
 /// [`SignatureError`].
-pub fn verify_shares(roster: &Digest, shares: &Shares, key: &PublicKey) -> Result<(), SignatureError> {
+pub fn verify_shares(roster: &Digest, shares: &Shares, key: &Verifier) -> Result<(), SignatureError> {
     key.verify(SHARES, &[&roster.0, &shares_statement(shares)], &shares.signature)
 }
 
@@ -203,7 +203,7 @@ pub fn sign_complaint(sid: Digest, about: MerchantIndex, key: &IdentityKey) -> C
 ///
 /// # Errors
 /// [`SignatureError`].
-pub fn verify_complaint(complaint: &Complaint, key: &PublicKey) -> Result<(), SignatureError> {
+pub fn verify_complaint(complaint: &Complaint, key: &Verifier) -> Result<(), SignatureError> {
     key.verify(COMPLAINT, &[&complaint.sid.0, &index(complaint.about)], &complaint.signature)
 }
 
@@ -220,7 +220,7 @@ pub fn sign_update(transcript: &Transcript, hash: &Digest, key: &IdentityKey) ->
 pub fn verify_update(
     transcript: &Transcript,
     hash: &Digest,
-    key: &PublicKey,
+    key: &Verifier,
     signature: &Signature,
 ) -> Result<(), SignatureError> {
     let Transcript { sid, roster, members } = transcript;
@@ -239,7 +239,7 @@ pub fn sign_survivors(sid: &Digest, survivors: &Digest, key: &IdentityKey) -> Si
 pub fn verify_survivors(
     sid: &Digest,
     survivors: &Digest,
-    key: &PublicKey,
+    key: &Verifier,
     signature: &Signature,
 ) -> Result<(), SignatureError> {
     key.verify(CERTIFY, &[&sid.0, &survivors.0], signature)
@@ -265,7 +265,7 @@ pub fn verify_unmask(
     survivors: &Digest,
     seeds: &[RevealedShare],
     mask_keys: &[RevealedShare],
-    key: &PublicKey,
+    key: &Verifier,
     signature: &Signature,
 ) -> Result<(), SignatureError> {
     let revealed = wire::encode(&(seeds, mask_keys)).unwrap_or_default();

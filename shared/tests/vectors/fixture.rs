@@ -134,7 +134,7 @@ impl Fixture {
             sid: offer.sid(),
             model: offer.model,
             parameters: self.parameters.digest(&offer.job, &offer.roster),
-            roster: Arc::new(roster),
+            roster: Arc::new(roster.decode()),
             secagg: self.parameters.secagg.clone().expect("a masked round"),
             ring: self.parameters.ring,
             dimension: DIMENSION,

@@ -16,6 +16,7 @@ pub mod survivors;
 use std::collections::{BTreeMap, BTreeSet};
 
 use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::identity::Verifier;
 use guildhall_shared::message::Complaint;
 use guildhall_shared::secagg::client::Breach;
 use guildhall_shared::secagg::{Graph, transcript};
@@ -389,7 +390,7 @@ pub(crate) fn check_refusal(
 }
 
 fn check_complaint(at: &str, session: &Session<'_>, by: MerchantIndex, complaint: &Complaint) {
-    let key = session.federation.identity(by).public();
+    let key = Verifier::new(session.federation.identity(by).public());
     assert_eq!(transcript::verify_complaint(complaint, &key), Ok(()), "{at}: complaint of {by}");
     assert_eq!(complaint.sid, session.facts().sid, "{at}: complaint of {by}");
 }

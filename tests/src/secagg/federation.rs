@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
-use guildhall_shared::identity::{IdentityKey, Roster, RosterEntry};
+use guildhall_shared::identity::{DecodedRoster, IdentityKey, Roster, RosterEntry};
 use guildhall_shared::ring::{RingVector, RingWidth};
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::secagg::{Facts, Graph, MaskGenerator, SecaggParameters};
@@ -49,7 +49,7 @@ impl Shape {
 pub struct Federation {
     seed: u64,
     identities: Vec<IdentityKey>,
-    roster: Arc<Roster>,
+    roster: Arc<DecodedRoster>,
     shape: Shape,
 }
 
@@ -67,7 +67,7 @@ impl Federation {
         };
         let entries = identities.iter().enumerate().map(entry).collect();
         let federation = Digest::of("simulated federation", &[&seed.to_le_bytes()]);
-        Federation { seed, identities, roster: Arc::new(Roster { federation, entries }), shape }
+        Federation { seed, identities, roster: Arc::new(Roster { federation, entries }.decode()), shape }
     }
 
     /// Everybody.

@@ -48,7 +48,7 @@ impl MaskedRound {
             sid: offer.sid(),
             model: offer.model,
             parameters: parameters.digest(&offer.job, &offer.roster),
-            roster: Arc::new(server.roster.clone()),
+            roster: Arc::new(server.roster.clone().decode()),
             secagg: parameters.secagg.clone().unwrap(),
             ring: parameters.ring,
             dimension: parameters.parameters as usize,

@@ -98,7 +98,7 @@ impl Hub {
         self.coordinator = Some(Coordinator::new(Setup {
             federation: self.federation.id,
             key: IdentityKey::from_secret(&self.federation.key.to_secret()),
-            roster: Arc::new(signed.roster.clone()),
+            roster: Arc::new(signed.roster.clone().decode()),
             nonce_seed,
             back_off_ms: self.federation.config.limits.back_off_ms,
         }));

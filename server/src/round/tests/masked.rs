@@ -75,7 +75,7 @@ fn offer_and_attempt(merchants: u16) -> (Offer, Attempt) {
         accept_deadline_ms: ACCEPT_MS,
         update_deadline_ms: UPDATE_MS,
         offered: (0..merchants).map(MerchantIndex).collect(),
-        roster: Arc::new(roster),
+        roster: Arc::new(roster.decode()),
     };
     (offer, attempt)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
-use guildhall_shared::identity::{IdentityKey, Roster};
+use guildhall_shared::identity::{DecodedRoster, IdentityKey};
 use guildhall_shared::message::{
     Advertise, Certify, Complaint, Offer, ServerMessage, Shares, Unmask, UpdateHeader,
 };
@@ -49,7 +49,7 @@ enum State {
 pub struct Merchant {
     own: MerchantIndex,
     key: IdentityKey,
-    roster: Arc<Roster>,
+    roster: Arc<DecodedRoster>,
     state: State,
     inbox: VecDeque<ServerMessage>,
     sid: Option<Digest>,
@@ -62,7 +62,7 @@ pub fn value(merchant: u16, place: usize) -> i64 {
 }
 
 impl Merchant {
-    pub fn new(own: u16, key: IdentityKey, roster: Arc<Roster>) -> Self {
+    pub fn new(own: u16, key: IdentityKey, roster: Arc<DecodedRoster>) -> Self {
         let own = MerchantIndex(own);
         Merchant {
             own,

@@ -68,7 +68,7 @@ impl Advertised {
             let identity = facts
                 .identity(member.merchant)
                 .ok_or_else(|| Breach::Stranger { message: MESSAGE, merchant: merchant() })?;
-            transcript::verify_advertise(facts, member, &identity).map_err(|source| Breach::Signature {
+            transcript::verify_advertise(facts, member, identity).map_err(|source| Breach::Signature {
                 message: MESSAGE,
                 merchant: merchant(),
                 source,

@@ -60,7 +60,7 @@ impl Uploaded {
                 return Err(stranger());
             }
             let key = facts.identity(update.merchant).ok_or_else(stranger)?;
-            transcript::verify_update(&received.transcript, &update.hash, &key, &update.signature)
+            transcript::verify_update(&received.transcript, &update.hash, key, &update.signature)
                 .map_err(|source| Breach::Signature { message: MESSAGE, merchant: merchant(), source })?;
         }
         let list: Vec<(MerchantIndex, Digest)> =

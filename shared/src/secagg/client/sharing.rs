@@ -164,7 +164,7 @@ impl Sharing {
             Breach::Share { merchant: facts.name(dealer), reason, complaint }
         };
         let key = facts.identity(dealer).ok_or_else(|| unusable("it is not in the roster"))?;
-        transcript::verify_dealt_share(&facts.sid, &self.roster, dealer, self.own, share, &key)
+        transcript::verify_dealt_share(&facts.sid, &self.roster, dealer, self.own, share, key)
             .map_err(|_| unusable("its signature does not verify"))?;
         let route = Route { sid: &facts.sid, roster: &self.roster, dealer, holder: self.own };
         let pair = self

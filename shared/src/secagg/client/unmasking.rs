@@ -59,7 +59,7 @@ impl Certified {
                 return Err(stranger());
             }
             let key = facts.identity(one.merchant).ok_or_else(stranger)?;
-            transcript::verify_survivors(&facts.sid, &self.digest, &key, &one.signature)
+            transcript::verify_survivors(&facts.sid, &self.digest, key, &one.signature)
                 .map_err(|source| Breach::Signature { message: MESSAGE, merchant: merchant(), source })?;
         }
         Ok(())

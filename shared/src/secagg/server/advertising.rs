@@ -57,7 +57,7 @@ impl Advertising {
             mask_key: message.mask_key,
             signature: message.signature,
         };
-        transcript::verify_advertise(facts, &entry, &identity)?;
+        transcript::verify_advertise(facts, &entry, identity)?;
         self.keys.extend(keys);
         self.members.insert(from, entry);
         Ok(())

@@ -45,7 +45,7 @@ impl Certifying {
         if self.signatures.contains_key(&from) {
             return Err(Fault::Repeated { message: "Certify" });
         }
-        transcript::verify_survivors(&facts.sid, &self.survivors, &identity, &message.signature)?;
+        transcript::verify_survivors(&facts.sid, &self.survivors, identity, &message.signature)?;
         self.signatures.insert(from, CertificateSignature { merchant: from, signature: message.signature });
         Ok(())
     }

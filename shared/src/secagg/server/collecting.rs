@@ -71,7 +71,7 @@ impl Collecting {
         if found != header.hash {
             return Err(Fault::Hash { expected: header.hash, found });
         }
-        transcript::verify_update(&self.transcript, &header.hash, &identity, &header.signature)?;
+        transcript::verify_update(&self.transcript, &header.hash, identity, &header.signature)?;
         self.sum.add_bytes(words).map_err(|error| Fault::Length { expected, found: error.found })?;
         let update = SurvivingUpdate { merchant: from, hash: header.hash, signature: header.signature };
         self.updates.insert(from, update);
@@ -94,7 +94,7 @@ impl Collecting {
         if self.updates.contains_key(&from) || self.complained(from) {
             return Err(Fault::Repeated { message: "answer to the shares" });
         }
-        transcript::verify_complaint(complaint, &identity)?;
+        transcript::verify_complaint(complaint, identity)?;
         self.complaints.insert((from, complaint.about));
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Sharing {
             return Err(Fault::Repeated { message: "Shares" });
         }
         self.check_holders(from, &message)?;
-        transcript::verify_shares(&self.roster, &message, &identity)?;
+        transcript::verify_shares(&self.roster, &message, identity)?;
         self.dealt.insert(from, message);
         Ok(())
     }

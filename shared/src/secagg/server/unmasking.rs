@@ -119,7 +119,7 @@ impl Unmasking {
         }
         let Unmask { seeds, mask_keys, signature, .. } = message;
         self.check_dealers(from, seeds, mask_keys)?;
-        transcript::verify_unmask(&facts.sid, &self.survivors, seeds, mask_keys, &identity, signature)?;
+        transcript::verify_unmask(&facts.sid, &self.survivors, seeds, mask_keys, identity, signature)?;
         let of = |secret| move |share| (secret, share);
         let all: Vec<(Secret, &RevealedShare)> =
             seeds.iter().map(of(Secret::Seed)).chain(mask_keys.iter().map(of(Secret::MaskKey))).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
-use guildhall_shared::identity::Signature;
+use guildhall_shared::identity::{Signature, Verifier};
 use guildhall_shared::message::{
     Certificate, ForwardedShares, MemberKeys, RoundRoster, SurvivingUpdate, Survivors,
 };
@@ -246,7 +246,7 @@ impl<'a> Front<'a> {
             let answer = self.ask(to, |merchant| merchant.certify(&message));
             let Some(certify) = self.settle(to, one.map(Move::Survivors), expected, answer) else { return };
             let signed = self.signed(to, &message);
-            let key = self.session.federation.identity(to).public();
+            let key = Verifier::new(self.session.federation.identity(to).public());
             let checked = transcript::verify_survivors(&self.sid(), &signed.digest, &key, &certify.signature);
             assert_eq!(checked, Ok(()), "case {}: {to} signed something else", self.case);
             self.knowledge.seen.entry(to).or_default().signed = Some(signed);

@@ -69,7 +69,7 @@ impl Federation {
             sid: Digest::of("guildhall bench session", &[]),
             model: ModelState::initial(&job).hash(&job.model()),
             parameters: parameters.digest(&job.digest(), &roster.digest()),
-            roster: Arc::new(roster),
+            roster: Arc::new(roster.decode()),
             secagg,
             ring: if arguments.wide { RingWidth::Bits64 } else { parameters.ring },
             dimension,

@@ -27,10 +27,10 @@ fn facts(keys: &[IdentityKey]) -> Arc<Facts> {
         sid: Digest([1; 32]),
         model: Digest([2; 32]),
         parameters: Digest([3; 32]),
-        roster: Arc::new(Roster {
-            federation: Digest([4; 32]),
-            entries: keys.iter().enumerate().map(entry).collect(),
-        }),
+        roster: Arc::new(
+            Roster { federation: Digest([4; 32]), entries: keys.iter().enumerate().map(entry).collect() }
+                .decode(),
+        ),
         secagg: SecaggParameters::derive(u32::from(N), 0, MaskGenerator::Aes256Ctr).expect("enough"),
         ring: RingWidth::Bits64,
         dimension: 16,
