@@ -24,13 +24,13 @@ pub const ALPN_SESSION: &[u8] = b"guildhall/1";
 /// The name in the server's certificate.
 pub const SERVER_NAME: &str = "guildhall-server";
 
-/// Unread bytes a stream may hold: enough for 80 MB/s at 12 ms round trip, and all that a waiting upload costs us. Half of
-/// the connection's, so that a waiting upload leaves room for control messages.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Unread bytes a stream may hold: 5 MB/s at 50 ms round trip, and all that a waiting upload costs us. Half of the
+/// connection's, so that a waiting upload leaves room for control messages.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Unread bytes a connection may hold.
-const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
 /// Bytes on their way to a peer, unacknowledged: all that a slow reader costs us.
-pub const SEND_WINDOW_BYTES: usize = 2 << 20;
+pub const SEND_WINDOW_BYTES: usize = 256 << 10;
 /// Nothing heard for this long: the peer is gone.
 const IDLE_TIMEOUT_MS: u32 = 20_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
