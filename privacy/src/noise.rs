@@ -6,14 +6,8 @@ mod statistics;
 
 use zeroize::Zeroizing;
 
+pub use guildhall_accountant::{NOISE_STANDARD_DEVIATION_END, NOISE_STANDARD_DEVIATION_MIN};
 pub use opendp::OpenDpNoise;
-
-/// The smallest standard deviation of a noise share, in integer units. From 3 on the sum of discrete Gaussians is
-/// one to within 10⁻³⁷ (Kairouz, Liu, Steinke 2021); 2^10 leaves no room for doubt.
-pub const NOISE_STANDARD_DEVIATION_MIN: u64 = 1 << 10;
-
-/// One more than the largest standard deviation: below 2^53 the ends of i64 are 1,024 standard deviations away.
-pub const NOISE_STANDARD_DEVIATION_END: u64 = 1 << 53;
 
 /// Noise that could not be drawn. Nothing about it depends on rows.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

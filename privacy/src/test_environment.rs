@@ -1,8 +1,5 @@
 //! The one place where tests read their environment, and the generator and the job they share.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-
 use guildhall_shared::id::Name;
 use guildhall_shared::job::{
     Aggregation, ClippingSpec, JobSpec, NoiseCalibration as _, PrivacySpec, RoundSpec, Unit,
@@ -12,28 +9,11 @@ use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
 use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::task::{FeatureSpec, Task, Transform};
 
-use crate::accountant::zcdp::Calibration;
+use crate::accountant::Calibration;
 
 /// `ordinary` samples, or `full` where GUILDHALL_FULL_COUNTS=1.
 pub fn sample_count(ordinary: usize, full: usize) -> usize {
     if std::env::var_os("GUILDHALL_FULL_COUNTS").is_some_and(|value| value == "1") { full } else { ordinary }
-}
-
-/// A file of the test data folder (GUILDHALL_TEST_DATA, default ../shared/data from the project's root), or a
-/// visible line saying that the test is skipped.
-pub fn test_data(file: &str) -> Option<PathBuf> {
-    let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
-    let path = std::env::var_os("GUILDHALL_TEST_DATA").map_or_else(default, PathBuf::from).join(file);
-    if path.is_file() {
-        return Some(path);
-    }
-    // Straight to standard error: what print macros write is hidden when a test passes.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {} is absent; set GUILDHALL_TEST_DATA to the folder of test data",
-        path.display()
-    );
-    None
 }
 
 /// SplitMix64: small, repeatable, for tests only.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use guildhall_client::ClientConfig;
-use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_privacy::accountant::Calibration;
 use guildhall_server::config::ServerConfig;
 use guildhall_shared::job::JobSpec;
 use guildhall_tests::manifest::{assert_none, manifest};

@@ -3,7 +3,7 @@
 mod aggregation;
 mod round;
 
-use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::job::JobSpec;
 use serde::Serialize;
 

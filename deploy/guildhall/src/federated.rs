@@ -246,7 +246,7 @@ pub fn auc(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<AucS
 mod tests {
     use super::*;
     use crate::data::{Marketplace, MerchantsBy};
-    use guildhall_privacy::accountant::zcdp::Calibration;
+    use guildhall_privacy::accountant::Calibration;
     use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
     use guildhall_shared::task::Task;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use guildhall_client::data::{SimulationConfig, load_by_merchant};
-use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec, SimulationSpec};
 use serde::Serialize;
 

@@ -10,13 +10,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::accountant::zcdp::calibrate_local;
-use crate::ledger::entry::ENTRY_VERSION;
 use crate::ledger::journal::JOURNAL_FILE;
 use crate::noise::{NoiseError, NoiseShare, NoiseSource};
 use crate::parameter::{ClippingParameters, Travel};
 use crate::update::{
     ClippedSum, DangerousPolicy, ExplicitlyUnprotectedUpdate, NoisedUpdate, UnprotectedPermit,
 };
+use guildhall_ledger::entry::ENTRY_VERSION;
 
 const LIMIT: BudgetLimit = BudgetLimit { epsilon: 4.0, delta: 1e-6 };
 const BOUND: u64 = 1 << 20;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use guildhall_privacy::accountant::zcdp::Calibration;
+use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::{Aggregation, JobSpec};

@@ -105,7 +105,7 @@ impl ProtectionReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use guildhall_privacy::accountant::zcdp::Calibration;
+    use guildhall_privacy::accountant::Calibration;
 
     fn stores() -> JobSpec {
         let text = include_str!("../../../samples/jobs/repurchase_stores.toml");

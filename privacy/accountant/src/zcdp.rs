@@ -3,10 +3,7 @@
 //! # Source
 //! Bun and Steinke 2016 (arXiv 1605.02065); Canonne, Kamath and Steinke 2020 (arXiv 2004.00010), Corollary 13.
 
-use guildhall_shared::job::NoiseCalibration;
-
-use crate::noise::{NOISE_STANDARD_DEVIATION_END, NOISE_STANDARD_DEVIATION_MIN};
-use crate::parameter::PicoRho;
+use crate::{NOISE_STANDARD_DEVIATION_END, NOISE_STANDARD_DEVIATION_MIN, PicoRho};
 
 #[cfg(test)]
 mod tests;
@@ -171,21 +168,5 @@ pub fn calibrate_local(
     match u64::try_from(sigma) {
         Ok(sigma) if sigma < NOISE_STANDARD_DEVIATION_END => Ok(sigma.max(NOISE_STANDARD_DEVIATION_MIN)),
         _ => Err(CalibrationError::TooLarge),
-    }
-}
-
-/// The accountant behind a job file: turns ε, δ and rounds into the full noise of one release (h = 1).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Calibration;
-
-impl NoiseCalibration for Calibration {
-    fn noise_standard_deviation(
-        &self,
-        epsilon: f64,
-        delta: f64,
-        rounds: u32,
-        bound: u64,
-    ) -> Result<u64, String> {
-        calibrate_local(epsilon, delta, rounds, bound, 1).map_err(|error| error.to_string())
     }
 }

@@ -1,7 +1,9 @@
 use super::*;
-use crate::ledger::entry::Reservation;
-use crate::ledger::entry::{BudgetLimit, ENTRY_VERSION, Event, Outcome};
-use crate::parameter::{PicoRho, Protection, Travel};
+use crate::entry::Reservation;
+use crate::entry::{BudgetLimit, ENTRY_VERSION, Event, Outcome};
+use guildhall_accountant::PicoRho;
+
+use crate::{Protection, Travel};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::Unit;

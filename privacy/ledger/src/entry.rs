@@ -3,12 +3,13 @@
 //! Entries never hold a shopper's identifier, a count of rows, or how long a private step took: only POLICY and
 //! RESERVE, which come before any row is read, carry a time.
 
+use guildhall_accountant::PicoRho;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::Unit;
 use serde::{Deserialize, Serialize};
 
-use crate::parameter::{PicoRho, Protection, Travel};
+use crate::{Protection, Travel};
 
 /// The version of the entry format.
 pub const ENTRY_VERSION: u16 = 2;

@@ -173,7 +173,7 @@ fn noise_for_a_budget() {
     ];
     for (epsilon, row) in table {
         for (rounds, expected) in rounds.into_iter().zip(row) {
-            let sigma = Calibration.noise_standard_deviation(epsilon, 1e-6, rounds, 1 << 20).expect("fits");
+            let sigma = calibrate_local(epsilon, 1e-6, rounds, 1 << 20, 1).expect("fits");
             let found = sigma as f64 / (1 << 20) as f64;
             assert!(
                 (found / expected - 1.0).abs() < 0.008,
@@ -193,6 +193,6 @@ fn what_cannot_be_calibrated_says_why() {
     assert!(matches!(calibrate_local(1.0, 1e-6, 0, 1 << 20, 1), Err(CalibrationError::Nothing { .. })));
     assert!(matches!(calibrate_local(1.0, 1e-6, 1, 1 << 20, 0), Err(CalibrationError::Nothing { .. })));
     assert_eq!(calibrate_local(1e-3, 1e-6, 1000, 1 << 42, 1), Err(CalibrationError::TooLarge));
-    let words = Calibration.noise_standard_deviation(0.0, 1e-6, 5, 1 << 20).expect_err("nothing to spend");
+    let words = calibrate_local(0.0, 1e-6, 5, 1 << 20, 1).expect_err("nothing to spend").to_string();
     assert!(words.contains("nothing to spend in each of 5 rounds"), "{words}");
 }

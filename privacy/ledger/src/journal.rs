@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use guildhall_shared::wire;
 
-use super::LedgerError;
-use super::entry::{ENTRY_VERSION, Entry};
+use crate::LedgerError;
+use crate::entry::{ENTRY_VERSION, Entry};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@ use guildhall_shared::job::{Aggregation, PrivacySpec};
 use guildhall_shared::round_parameters::{NOISE_SHARE_MIN, RoundParameters};
 use proptest::prelude::*;
 
-use super::*;
+use super::observer::*;
+use super::zcdp::charge;
 use crate::noise::{NOISE_STANDARD_DEVIATION_END, NOISE_STANDARD_DEVIATION_MIN};
 use crate::test_environment::TabularJob;
 

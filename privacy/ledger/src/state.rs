@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use guildhall_accountant::PicoRho;
+use guildhall_accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 
-use super::LedgerError;
-use super::entry::{
+use crate::entry::{
     BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, PURPOSE_BYTES_MAX, Reservation,
 };
-use crate::accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
-use crate::parameter::{PicoRho, Travel};
+use crate::{LedgerError, Travel};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,7 @@
 use serde::Serialize;
 
 use super::zcdp::charge;
-use crate::parameter::PicoRho;
-
-#[cfg(test)]
-mod tests;
+use crate::PicoRho;
 
 /// Who looks at a masked release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
