@@ -108,7 +108,7 @@ class Body:
 def hashes(b): return (b.hash(), b.hash())
 def member(b): return (b.u16(), b.hash(), b.hash(), b.signature())
 def dealt(b): return (b.u16(), b.take(80), *hashes(b), b.signature())
-def surviving(b): return (b.u16(), b.hash(), b.signature())
+def surviving(b): return (b.u16(), b.hash(), b.take(40), b.signature())
 def signed(b): return (b.u16(), b.signature())
 def revealed(b): return (b.u16(), b.hash())
 
@@ -123,7 +123,7 @@ MESSAGES = {
     "Offer": (0x0203, 1024, None),
     "RoundRoster": (0x020A, 262144, ["hash", ("sequence", member)]),
     "ForwardedShares": (0x020B, 262144, ["hash", ("sequence", Body.u16), ("sequence", dealt)]),
-    "Survivors": (0x020C, 131072, ["hash", ("sequence", surviving)]),
+    "Survivors": (0x020C, 196608, ["hash", ("sequence", surviving)]),
     "Certificate": (0x020D, 131072, ["hash", ("sequence", signed)]),
     "Update": (0x0401, 2**32 - 1, None),
     "Result": (0x0402, 2**32 - 1, None),
@@ -363,7 +363,7 @@ def share_hash(sid, dealer, holder, kind, value):
 
 
 def survivors_digest(sid, t1, members, updates):
-    listed = b"".join(u16(v) + h for v, h in updates)
+    listed = b"".join(u16(v) + h + head for v, h, head in updates)
     return digest("guildhall secagg survivors v1", sid, t1, members, listed)
 
 
@@ -407,6 +407,9 @@ class Attempt:
         listed = b.sequence(lambda b: (b.string(), b.string(), b.hash(), b.hash()))
         self.roster = digest("guildhall roster v1", b.data[start:b.at])
         verify(identity_of(self.federation), b.signature(), "guildhall signed roster v1", self.roster)
+        assert b.number(1) == 0, "the server saw no ledger yet"
+        answer = (bytes([7] * 32), federation, b"m0", b"")
+        verify(identity_of(self.federation), b.signature(), "guildhall ledger witness v1", *answer)
         b.end()
         assert [entry[2] for entry in listed] == self.public and sorted(listed) == listed
         job = bytes.fromhex(self.file["job"])
@@ -493,12 +496,13 @@ class Attempt:
             y = self.add_masks(y, masks)
             words = from_words(y, self.bits)
             hashed = hashlib.sha256(words).digest()
-            parts = (self.sid, self.t1, self.members, hashed)
+            head = bytes.fromhex(self.file["ledger_heads"][u])
+            parts = (self.sid, self.t1, self.members, hashed, head)
             signature = sign(self.identities[u], "guildhall secagg masked update v1", *parts)
-            self.expect("Update", u, u32(128) + self.sid + hashed + signature + words)
-            self.updates.append((u, hashed))
+            self.expect("Update", u, u32(168) + self.sid + hashed + head + signature + words)
+            self.updates.append((u, hashed, head))
             self.words[u] = y
-            listed.append(u16(u) + hashed + signature)
+            listed.append(u16(u) + hashed + head + signature)
         self.expect("Survivors", None, self.sid + sequence(listed))
         self.s = survivors_digest(self.sid, self.t1, self.members, self.updates)
         assert self.file["survivors_digest"] == self.s.hex()
@@ -576,7 +580,7 @@ def check_client(a, own, name, data):
         return check_forwarded(a, own, listed, rest[0])
     need(len(listed) >= (a.p["m"] if name == "Survivors" else a.p["t"]), "too few")
     if name == "Survivors":
-        need((own, dict(a.updates)[own]) in [entry[:2] for entry in listed], "own entry")
+        need([u for u in a.updates if u[0] == own][0] in [entry[:3] for entry in listed], "own entry")
     for i, *hashed, signature in listed:
         need(i in (a.u2 if name == "Survivors" else a.u3), "stranger")
         if name == "Survivors":
@@ -628,7 +632,7 @@ def check_forwarded(a, own, members, shares):
 def check_server(a, sender, name, data, repeated):
     if name == "Update":
         control, words = read_vector(name, data)
-        fields = [control.hash(), control.hash(), control.signature()]
+        fields = [control.hash(), control.hash(), control.take(40), control.signature()]
         control.end()
     else:
         fields = read(name, data)
@@ -660,7 +664,7 @@ def check_server(a, sender, name, data, repeated):
     elif name == "Update":
         need(len(words) == a.p["d"] * a.bits // 8, "length")
         need(hashlib.sha256(words).digest() == fields[1], "hash")
-        verify(key, signature, "guildhall secagg masked update v1", a.sid, a.t1, a.members, fields[1])
+        verify(key, signature, "guildhall secagg masked update v1", a.sid, a.t1, a.members, *fields[1:3])
     elif name == "Certify":
         verify(key, signature, "guildhall secagg certify v1", a.sid, a.s)
     else:

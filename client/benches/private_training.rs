@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use guildhall_client::data::observations::{Observations, ShopperKey};
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::Trainer;
-use guildhall_privacy::noise::{NoiseShare, OpenDpNoise};
+use guildhall_privacy::noise::{BulkNoise, NoiseShare};
 use guildhall_privacy::parameter::ClippingParameters;
 use guildhall_shared::job::ClippingSpec;
 use guildhall_shared::model_spec::{Activation, Architecture, ModelSpec};
@@ -80,7 +80,7 @@ fn measure(spec: &ModelSpec, options: &Options) {
             trainer.clipped_sum(&weights, &rows, &|_| true, &clipping).expect("the shapes fit");
         assert_eq!(tally.added, options.rows as u64);
         if options.noise {
-            let share = NoiseShare::draw(&mut OpenDpNoise, 50 << 20, spec.parameter_count());
+            let share = NoiseShare::draw(&mut BulkNoise, 50 << 20, spec.parameter_count());
             black_box(sum.add_noise(share.expect("in range")));
         } else {
             black_box(sum);

@@ -30,10 +30,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use guildhall_privacy::noise::{NoiseSource, OpenDpNoise};
+use guildhall_privacy::noise::{BulkNoise, NoiseSource};
 use guildhall_privacy::update::SealedUpdate;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::identity::IdentityKey;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::wire;
@@ -49,7 +50,7 @@ use crate::participant::{Participant, Standing};
 use crate::serve::{Listening, ServedModel, Service};
 use crate::transport::{self, Credentials};
 use backoff::BackOff;
-use books::Books;
+use books::{Books, Member};
 use contribution::{Contributor, OpenContributor};
 pub use halt::{HaltAt, HaltError};
 use keeper::Keeper;
@@ -78,11 +79,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The merchant's own data, OpenDP's noise, and seeds from the operating system.
+    /// The merchant's own data, exact noise, and seeds from the operating system.
     pub fn real(config: &ClientConfig) -> Self {
         Sources {
             contributor: contribution::from_data(config),
-            noise: Arc::new(|| Box::new(OpenDpNoise)),
+            noise: Arc::new(|| Box::new(BulkNoise)),
             seed: Arc::new(draw_seed),
             halt_at: None,
         }
@@ -152,6 +153,13 @@ pub(crate) fn draw_seed() -> Result<SessionSeed, getrandom::Error> {
     Ok(SessionSeed::from_entropy(*entropy))
 }
 
+/// What the server's word about this client's ledger is signed over.
+fn fresh_nonce() -> Result<[u8; 32], ClientError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(ClientError::Randomness)?;
+    Ok(nonce)
+}
+
 fn credentials(membership: &Membership) -> Credentials {
     Credentials {
         authority: membership.authority.clone(),
@@ -181,6 +189,7 @@ struct Client {
     events: Arc<dyn Fn(Event) + Send + Sync>,
     participant: Arc<Mutex<Participant>>,
     books: Books,
+    member: Member,
     job: Option<OpenJob>,
     service: Arc<Service>,
     sealed_in: mpsc::UnboundedSender<Sealed>,
@@ -214,8 +223,17 @@ impl Client {
             policy: config.policy.clone(),
             software: software(),
         };
+        let member = Member {
+            merchant: config.merchant.clone(),
+            identity: IdentityKey::from_secret(&standing.identity.to_secret()),
+            federation: standing.federation,
+            federation_key: standing.federation_key,
+        };
         let participant = Participant::new(standing, pinned.as_ref())?;
-        let books = Books::open(&config.folder.ledger(), config.budget).await?;
+        let mut books = Books::open(&config.folder.ledger(), config.budget).await?;
+        if let Some(roster) = &pinned {
+            books.join(&member, roster).await?;
+        }
         let (sealed_in, sealed) = mpsc::unbounded_channel();
         let service = Arc::new(Service::new(config.budget));
         let mut client = Client {
@@ -224,6 +242,7 @@ impl Client {
             events,
             participant: Arc::new(Mutex::new(participant)),
             books,
+            member,
             job: None,
             service,
             sealed_in,

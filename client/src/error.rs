@@ -15,6 +15,9 @@ use crate::transport::TransportError;
 /// Why a client ends. Connections that fail do not end it: it connects again.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Randomness(getrandom::Error),
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

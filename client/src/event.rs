@@ -26,6 +26,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A witness saw this ledger otherwise than it is: nothing more is reserved.
+    LedgerRolledBack {
+        /// What it saw, and what to do.
+        reason: String,
+    },
     /// The closed roster is pinned: no other will be accepted.
     RosterPinned {
         /// Its digest.

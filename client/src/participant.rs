@@ -33,7 +33,7 @@ use std::sync::Arc;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::identity::{DecodedRoster, IdentityKey, PublicKey, SignedRoster};
-use guildhall_shared::message::{ClientMessage, Offer, ServerMessage};
+use guildhall_shared::message::{ClientMessage, Hello, Offer, ServerMessage};
 
 pub use input::{Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder};
 pub use policy::{JobPattern, Permission, Policy};
@@ -79,7 +79,8 @@ impl Pinned {
 pub struct Participant {
     standing: Standing,
     pinned: Option<Pinned>,
-    connected: bool,
+    /// The greeting of the open session.
+    session: Option<Hello>,
     job: Option<FollowedJob>,
     attempt: Option<Attempt>,
     /// An offer for a version whose sum is still on its way, or that came while an answer is awaited.
@@ -93,7 +94,7 @@ impl Participant {
     /// [`Refused::Roster`], [`Refused::NotListed`] when the pinned roster is not this federation's or not this client's.
     pub fn new(standing: Standing, pinned: Option<&SignedRoster>) -> Result<Self, Refused> {
         let pinned = pinned.map(|roster| session::check_roster(&standing, roster)).transpose()?;
-        Ok(Participant { standing, pinned, connected: false, job: None, attempt: None, held_offer: None })
+        Ok(Participant { standing, pinned, session: None, job: None, attempt: None, held_offer: None })
     }
 
     /// Takes one input and says what to do, also beside an error. After an error the state is unchanged, but for
@@ -103,7 +104,7 @@ impl Participant {
     /// [`Refused`]: what the server said is not acted upon.
     pub fn handle(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output>) -> Result<(), Refused> {
         match input {
-            Input::Connected => self.greet(out),
+            Input::Connected { nonce } => self.greet(nonce, out),
             Input::Disconnected => self.part(out),
             Input::Message(message) => return self.message(now_ms, message, out),
             Input::Result { header, words } => return self.result(now_ms, header, words, out),
@@ -115,7 +116,7 @@ impl Participant {
             Input::ReserveRefused { sid, refusal } => self.reserve_refused(now_ms, sid, refusal, out),
             Input::Trained { sid } => self.trained(sid, out),
             Input::Impossible { sid, reason } => self.impossible(now_ms, sid, reason, out),
-            Input::Committed { sid, hash } => self.committed(now_ms, sid, hash, out),
+            Input::Committed { sid, hash, head } => self.committed(now_ms, sid, (hash, head), out),
             Input::Woke => {
                 self.upload_when_due(now_ms, out);
                 self.ask_again_when_due(now_ms, out);

@@ -1,6 +1,6 @@
 //! What a release costs, and what a cost means: the accountants, and the one behind a job file. [core]
 
-pub use guildhall_accountant::{observer, zcdp};
+pub use guildhall_accountant::{gaussian, mechanism, observer, odometer, pld, rdp, zcdp};
 use guildhall_shared::job::NoiseCalibration;
 
 use zcdp::calibrate_local;

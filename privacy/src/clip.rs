@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::parameter::ClippingParameters;
 use crate::update::ClippedSum;
 
+pub mod adaptive;
 mod outer;
 #[cfg(test)]
 mod tests;

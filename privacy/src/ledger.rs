@@ -13,8 +13,13 @@
 //! Neither depends on anybody's rows.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use guildhall_ledger::book::now_unix_s;
+pub use guildhall_ledger::book::{Book, Owner, Recovery};
+pub use guildhall_ledger::{
+    BudgetLimit, Entry, Event, LedgerError, LedgerState, Membership, Outcome, Reservation, SessionStatus,
+    journal,
+};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 
@@ -22,27 +27,8 @@ use crate::accountant::zcdp::epsilon_upper_bound;
 use crate::parameter::{PicoRho, Protection, Travel};
 use crate::update::{CommittedUpdate, SealedUpdate};
 
-pub use guildhall_ledger::{
-    BudgetLimit, Entry, Event, LedgerError, LedgerState, Outcome, Reservation, SessionStatus, journal,
-};
-
-use journal::Journal;
-
 #[cfg(test)]
 mod tests;
-
-/// What opening a ledger found and put in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Entries found.
-    pub entries: u64,
-    /// Bytes of a torn last frame that were cut.
-    pub torn_bytes: u64,
-    /// Sessions refunded: reserved, never committed.
-    pub refunded: Vec<Digest>,
-    /// Sessions counted as committed, because the torn frame may have been their COMMIT.
-    pub presumed_committed: Vec<Digest>,
-}
 
 /// A durable reservation: the right to train once, and to commit or refund once. Names its session.
 ///
@@ -85,11 +71,9 @@ impl Reserved {
     }
 }
 
-/// An open ledger.
+/// A merchant's open ledger.
 pub struct Ledger {
-    state: LedgerState,
-    /// Absent only in a simulation.
-    journal: Option<Journal>,
+    book: Book,
 }
 
 impl Ledger {
@@ -99,10 +83,8 @@ impl Ledger {
     /// [`LedgerError::Locked`], [`LedgerError::Corrupt`], [`LedgerError::Limit`] or a storage error.
     pub fn open(dir: &Path, limit: BudgetLimit) -> Result<(Self, Recovery), LedgerError> {
         LedgerState::default().decide(Event::Policy { limit, time_unix_s: 0 })?;
-        let (journal, found) = Journal::open(dir)?;
-        let state = replay(found.entries, journal.path())?;
-        let mut ledger = Ledger { state, journal: Some(journal) };
-        let recovery = ledger.recover(found.torn_bytes)?;
+        let (book, recovery) = Book::open(dir)?;
+        let mut ledger = Ledger { book };
         ledger.adopt(limit)?;
         Ok((ledger, recovery))
     }
@@ -112,7 +94,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Limit`].
     pub fn simulated(limit: BudgetLimit) -> Result<Self, LedgerError> {
-        let mut ledger = Ledger { state: LedgerState::default(), journal: None };
+        let mut ledger = Ledger { book: Book::simulated() };
         ledger.adopt(limit)?;
         Ok(ledger)
     }
@@ -123,7 +105,7 @@ impl Ledger {
     /// [`LedgerError::OverBudget`], [`LedgerError::StaleRound`] and others; nothing is recorded then.
     pub fn reserve(&mut self, reservation: Reservation) -> Result<Reserved, LedgerError> {
         let Reservation { sid, round, protection, travel, charge, .. } = reservation;
-        self.record(vec![Event::Reserve { reservation, time_unix_s: now_unix_s() }])?;
+        self.book.record(vec![Event::Reserve { reservation, time_unix_s: now_unix_s() }])?;
         Ok(Reserved { sid, round, protection, travel, charge })
     }
 
@@ -143,7 +125,7 @@ impl Ledger {
             let found = update.applied().to_string();
             return Err(LedgerError::NotAsReserved { sid, expected: protection, travel, found });
         }
-        self.record(vec![Event::Commit { sid, update: Some(update.hash()) }])?;
+        self.book.record(vec![Event::Commit { sid, update: Some(update.hash()) }])?;
         Ok(CommittedUpdate::after_durable_commit(update, sid))
     }
 
@@ -152,7 +134,7 @@ impl Ledger {
     /// # Errors
     /// Storage errors.
     pub fn refund(&mut self, reserved: Reserved) -> Result<(), LedgerError> {
-        self.record(vec![Event::Refund { sid: reserved.sid }])
+        self.book.record(vec![Event::Refund { sid: reserved.sid }])
     }
 
     /// Records what became of a committed update. Never changes the sum.
@@ -160,102 +142,49 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::SessionStatus`] unless the session is committed and not settled.
     pub fn settle(&mut self, sid: Digest, outcome: Outcome) -> Result<(), LedgerError> {
-        self.record(vec![Event::Settle { sid, outcome }])
+        self.book.record(vec![Event::Settle { sid, outcome }])
     }
 
     /// Committed and still reserved charges of all jobs together.
     pub fn spent(&self) -> PicoRho {
-        self.state.spent()
+        self.state().spent()
     }
 
     /// Committed and still reserved charges of one job.
     pub fn spent_for(&self, job: &Name) -> PicoRho {
-        self.state.spent_for(job)
+        self.state().spent_for(job)
     }
 
     /// ε of everything spent, at the budget's δ, rounded up.
     pub fn epsilon_spent_upper_bound(&self) -> f64 {
-        let delta = self.state.limit().map_or(0.0, |limit| limit.delta);
+        let delta = self.state().limit().map_or(0.0, |limit| limit.delta);
         epsilon_upper_bound(self.spent().rho_upper_bound(), delta)
     }
 
     /// The most ρ the budget allows.
     pub fn rho_limit(&self) -> PicoRho {
-        self.state.rho_limit()
-    }
-
-    /// All entries, oldest first.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.state.entries().iter()
+        self.state().rho_limit()
     }
 
     /// The greatest round and attempt ever reserved for a job.
     pub fn last_round(&self, job: &Name) -> Option<RoundId> {
-        self.state.last_round(job)
+        self.state().last_round(job)
     }
 
     /// Everything that follows from the entries.
     pub fn state(&self) -> &LedgerState {
-        &self.state
+        self.book.state()
+    }
+
+    /// Whose ledger it is, what witnesses saw of it, and who certified its sums: what spends nothing.
+    pub fn book(&mut self) -> &mut Book {
+        &mut self.book
     }
 
     fn adopt(&mut self, limit: BudgetLimit) -> Result<(), LedgerError> {
-        if self.state.limit() == Some(limit) {
+        if self.state().limit() == Some(limit) {
             return Ok(());
         }
-        self.record(vec![Event::Policy { limit, time_unix_s: now_unix_s() }])
+        self.book.record(vec![Event::Policy { limit, time_unix_s: now_unix_s() }])
     }
-
-    /// Judges commands one after the other, makes all entries durable at once, then takes them in.
-    fn record(&mut self, commands: Vec<Event>) -> Result<(), LedgerError> {
-        let mut entries = Vec::with_capacity(commands.len());
-        for command in commands {
-            let mut entry = self.state.decide(command)?;
-            entry.sequence += entries.len() as u64;
-            entries.push(entry);
-        }
-        if let Some(journal) = &mut self.journal {
-            journal.append(&entries)?;
-        }
-        entries.into_iter().for_each(|entry| self.state.apply(entry));
-        Ok(())
-    }
-
-    /// Closes what a crash left open. The torn bytes are overwritten by the entries that answer for them, so a
-    /// crash during recovery finds either the old tear or the answer.
-    fn recover(&mut self, torn_bytes: u64) -> Result<Recovery, LedgerError> {
-        let open = self.state.open_sessions();
-        let mut recovery =
-            Recovery { entries: self.state.entries().len() as u64, torn_bytes, ..Recovery::default() };
-        if torn_bytes > 0 {
-            self.record(open.iter().map(|sid| Event::Commit { sid: *sid, update: None }).collect())?;
-            recovery.presumed_committed = open;
-        } else if !open.is_empty() {
-            self.record(open.iter().map(|sid| Event::Refund { sid: *sid }).collect())?;
-            recovery.refunded = open;
-        }
-        Ok(recovery)
-    }
-}
-
-/// All entries through the same rules that made them: an illegal history is damage.
-fn replay(entries: Vec<(u64, Entry)>, path: &Path) -> Result<LedgerState, LedgerError> {
-    let mut state = LedgerState::default();
-    for (offset, entry) in entries {
-        let corrupt = |reason| LedgerError::Corrupt { path: path.to_path_buf(), offset, reason };
-        let expected =
-            state.decide(entry.event.clone()).map_err(|e| corrupt(format!("an illegal entry: {e}")))?;
-        if expected != entry {
-            return Err(corrupt(format!(
-                "expected entry {} of version {}, found entry {} of version {}",
-                expected.sequence, expected.version, entry.sequence, entry.version
-            )));
-        }
-        state.apply(entry);
-    }
-    Ok(state)
-}
-
-fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -23,8 +23,10 @@
 //! 2. **The grid is public.** [`ClippingParameters`](parameter::ClippingParameters) come from the job alone, before
 //!    any row is read.
 //! 3. **The noise is exact.** [`NoiseShare::draw`](noise::NoiseShare::draw) takes d fresh samples of the discrete
-//!    Gaussian N_Z(0, σ_local²), σ_local a whole number in [2^10, 2^53), from [`OpenDpNoise`](noise::OpenDpNoise): rational
-//!    arithmetic over OpenSSL's private generator, no floats, no clamping.
+//!    Gaussian N_Z(0, σ_local²), σ_local a whole number in [2^10, 2^53), from [`BulkNoise`](noise::BulkNoise): whole
+//!    numbers only, no floats, no clamping; the proof that the distribution is exact is in [`guildhall_sampler`], and its
+//!    bits are ChaCha20's under a fresh seed of the operating system. [`OpenDpNoise`](noise::OpenDpNoise) is the oracle it
+//!    is tested against, and may stand in for it.
 //!    [`ClippedSum::add_noise`](update::ClippedSum::add_noise) consumes it, so it serves once.
 //!    In plain mode σ_local is σ, all the noise there is. In masked mode it is a share of it: the smallest whole number
 //!    with h·σ_local² ≥ σ² ([`RoundParameters::derive`]), h the honest shares that are surely in whatever the server can
@@ -69,7 +71,7 @@
 //!   enters it: no local normalisers, vocabularies, early stopping or optimiser state.
 //! * [`ShopperSum::add`](clip::ShopperSum::add) is called at most once for each shopper and round, for every shopper
 //!   whose public-rate coin says so, and never stops at a count.
-//! * The noise source is [`OpenDpNoise`](noise::OpenDpNoise) wherever rows are real, and noise is drawn before training.
+//! * The noise source is [`BulkNoise`](noise::BulkNoise) wherever rows are real, and noise is drawn before training.
 //! * Counts such as [`ClipTally`](clip::ClipTally), losses and durations stay at the merchant. Every divisor is public.
 //! * After a reservation nothing that depends on rows decides whether an update is sent: a training error sends
 //!   [`ClippedSum::zero`](update::ClippedSum::zero), noised.
@@ -105,6 +107,7 @@
 //! [`client::Masking`]: guildhall_shared::secagg::client::Masking
 
 pub mod accountant;
+pub mod audit;
 pub mod clip;
 pub mod ledger;
 pub mod noise;

@@ -1,11 +1,13 @@
 //! Noise: where it comes from, and a share of it that can be used once.
 
+pub mod bulk;
 pub mod opendp;
 #[cfg(test)]
 mod statistics;
 
 use zeroize::Zeroizing;
 
+pub use bulk::BulkNoise;
 pub use guildhall_accountant::{NOISE_STANDARD_DEVIATION_END, NOISE_STANDARD_DEVIATION_MIN};
 pub use opendp::OpenDpNoise;
 
@@ -31,7 +33,8 @@ pub enum NoiseError {
     OutOfRange,
 }
 
-/// Where noise comes from: [`OpenDpNoise`] wherever rows are real, a scripted one in a simulator.
+/// Where noise comes from: [`BulkNoise`] wherever rows are real, [`OpenDpNoise`] in its place or to check it, a scripted
+/// one in a simulator.
 pub trait NoiseSource {
     /// Fills `out` with independent samples of the discrete Gaussian N_Z(0, standard_deviation²).
     ///

@@ -7,6 +7,7 @@
 //!
 //! Every number comes from [`RoundParameters::derive`], from which clients and server take theirs.
 
+mod by_accountant;
 mod text;
 mod verdict;
 
@@ -16,9 +17,11 @@ use guildhall_shared::secagg::{Graph, SecaggParameters};
 use serde::Serialize;
 
 use crate::accountant::observer::{MaskedRelease, Observer};
-use crate::accountant::zcdp::{charge, epsilon_upper_bound};
+use crate::accountant::zcdp::epsilon_upper_bound;
 use crate::parameter::PicoRho;
+use by_accountant::Release;
 
+pub use by_accountant::{Amplified, RoundsPlan, SettingPlan};
 pub use verdict::Verdict;
 
 #[cfg(test)]
@@ -58,8 +61,12 @@ pub struct NoisePlan {
     pub delta: f64,
     /// σ/B of the sum.
     pub noise_over_bound: f64,
-    /// ε after so many rounds with this noise: (rounds, ε).
-    pub epsilon_by_rounds: Vec<(u32, f64)>,
+    /// Rate at which each shopper enters a round.
+    pub participation_rate: f64,
+    /// ε after so many rounds with this noise, by accountant.
+    pub by_rounds: Vec<RoundsPlan>,
+    /// ε with other noise and other rounds; empty where the job's own mode has no rounds.
+    pub settings: Vec<SettingPlan>,
     /// Every merchant adds its full noise; none where that has no rounds.
     pub plain: Option<ModePlan>,
     /// Under secure aggregation; none where that has no rounds, as below three merchants.
@@ -168,7 +175,9 @@ fn noise_plan(job: &JobSpec, modes: impl Iterator<Item = RoundParameters>) -> Op
     let mut plan = NoisePlan {
         delta,
         noise_over_bound: sigma as f64 / bound as f64,
-        epsilon_by_rounds: epsilon_by_rounds(job.rounds, charge(bound, 1, sigma), delta),
+        participation_rate: job.round.participation_rate,
+        by_rounds: by_rounds(job, sigma, delta),
+        settings: Vec::new(),
         plain: None,
         masked: None,
     };
@@ -179,6 +188,7 @@ fn noise_plan(job: &JobSpec, modes: impl Iterator<Item = RoundParameters>) -> Op
             Aggregation::Masked => plan.masked = Some(mode),
         }
     }
+    plan.settings = by_accountant::settings(job, &plan, sigma);
     Some(plan)
 }
 
@@ -250,10 +260,16 @@ fn epsilon_of(rho: PicoRho, delta: f64) -> f64 {
     epsilon_upper_bound(rho.rho_upper_bound(), delta)
 }
 
-/// ε after a tenth, a quarter, half, all and twice the rounds.
-fn epsilon_by_rounds(rounds: u32, per_round: PicoRho, delta: f64) -> Vec<(u32, f64)> {
+/// After a tenth, a quarter, half, all and twice the rounds.
+fn by_rounds(job: &JobSpec, noise_standard_deviation: u64, delta: f64) -> Vec<RoundsPlan> {
+    let rounds = job.rounds;
     let mut table: Vec<u32> =
         [rounds / 10, rounds / 4, rounds / 2, rounds, rounds.saturating_mul(2)].map(|t| t.max(1)).to_vec();
     table.dedup();
-    table.into_iter().map(|t| (t, epsilon_of(per_round.saturating_mul(u64::from(t)), delta))).collect()
+    let release = Release {
+        bound: job.clipping.bound,
+        noise_standard_deviation,
+        participation_rate: job.round.participation_rate,
+    };
+    table.into_iter().map(|rounds| RoundsPlan::new(release, rounds, delta)).collect()
 }

@@ -31,6 +31,7 @@ use guildhall_shared::message::{
     Finished, Job, Ready, Receipt, ResultHeader, RollBack, ServerMessage, Verdict,
 };
 use guildhall_shared::model_state::ModelState;
+use guildhall_shared::secagg::transcript::SignedUpdate;
 
 use crate::event::Event;
 use crate::round::{self, Round, RoundError, RoundMessage, TimestampMs};
@@ -101,6 +102,13 @@ pub enum Output {
         to: BTreeSet<MerchantIndex>,
         /// What.
         message: ServerMessage,
+    },
+    /// Make durable which updates came, with the heads of their merchants' ledgers.
+    Witness {
+        /// The attempt.
+        sid: Digest,
+        /// Whose, H(y), the head; ascending.
+        updates: Vec<SignedUpdate>,
     },
     /// Make the number of an attempt durable.
     RecordAttempt(RoundId),

@@ -35,6 +35,7 @@ use crate::coordinator::ExpectedUpdate;
 use crate::error::ServerError;
 use crate::event::{Event, Events};
 use crate::federation::Federation;
+use crate::mirror::Mirror;
 use crate::transport::{ALPN_ENROL, ALPN_SESSION, Credentials, Knock, Listener};
 use buffers::Buffers;
 use hub::{Hub, ToHub};
@@ -126,7 +127,8 @@ pub async fn run(
         sessions: AtomicU64::new(0),
     });
     events.emit(Event::Listening { address });
-    let mut hub = Hub::new(federation, events, traffic, expected_sender, head_sender, address);
+    let mirror = Mirror::open(&federation)?;
+    let mut hub = Hub::new(federation, mirror, events, traffic, expected_sender, head_sender, address);
     let mut tasks = JoinSet::new();
     tasks.spawn(accept_loop(Arc::clone(&shared), listener.clone()));
     tasks.spawn(admin_loop(shared.hub.clone(), admin));

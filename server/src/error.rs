@@ -50,6 +50,9 @@ pub enum ServerError {
     /// Certificates cannot be made or read.
     #[error("certificate: {0}")]
     Certificate(String),
+    /// The server's ledger cannot be written, or is damaged.
+    #[error(transparent)]
+    Ledger(#[from] guildhall_ledger::LedgerError),
     /// The metadata store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

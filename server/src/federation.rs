@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server.toml  federation.key  authority.{crt,key}.der  server.{crt,key}.der  admin.sock (while running)
+//! ledger/      the mirror of its jobs
 //! store/       metadata                results/JOB-VERSION.frame   every result as it was sent
 //!                                      models/JOB.model            the newest model, a cache
 //! ```
@@ -69,6 +70,11 @@ impl Federation {
         let id = federation_id(&authority.certificate, &config.name);
         let key = IdentityKey::from_secret(&secret);
         Ok(Federation { config, id, key, authority, records, dir: dir.to_path_buf() })
+    }
+
+    /// The server's ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.dir.join("ledger")
     }
 
     /// Where a result is kept, exactly as it is sent.

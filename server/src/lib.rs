@@ -22,6 +22,7 @@ mod driver;
 mod enrolment;
 mod federation;
 mod init;
+mod mirror;
 mod registry;
 mod store;
 mod transport;

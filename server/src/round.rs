@@ -49,6 +49,7 @@ use std::collections::BTreeSet;
 
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{Offer, ServerMessage};
+use guildhall_shared::secagg::transcript::SignedUpdate;
 
 pub use aborted::Aborted;
 pub use advertising::Advertising;
@@ -102,6 +103,8 @@ pub enum Output {
         /// What.
         message: ServerMessage,
     },
+    /// Keep durably which updates came, with the heads of their merchants' ledgers, before anything that follows.
+    Witness(Vec<SignedUpdate>),
     /// Hand in [`Input::Timeout`] at this time; replaces an earlier wish.
     WakeAt(TimestampMs),
 }

@@ -17,6 +17,14 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
+    /// The digest of a prefix and `bytes`, for formats that are fixed elsewhere and set kinds apart by a first byte.
+    pub fn of_bytes_after(prefix: &[u8], bytes: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(prefix);
+        hasher.update(bytes);
+        Digest(hasher.finalize().into())
+    }
+
     /// The digest of a label and some parts. Every part is preceded by its length (u64, little endian),
     /// so moving a byte from one part to the next changes the digest.
     pub fn of(label: &str, parts: &[&[u8]]) -> Self {

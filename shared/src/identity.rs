@@ -41,7 +41,21 @@ impl IdentityKey {
 
     /// Signs a labelled statement.
     pub fn sign(&self, label: &str, parts: &[&[u8]]) -> Signature {
-        let bytes = self.0.sign(&Digest::of(label, parts).0).to_bytes();
+        self.sign_message(&Digest::of(label, parts).0)
+    }
+
+    /// Signs a text whose format is fixed elsewhere (signed notes). It is longer than a digest, so that no signature over
+    /// the one is a signature over the other.
+    ///
+    /// # Errors
+    /// [`TextTooShort`].
+    pub fn sign_text(&self, text: &str) -> Result<Signature, TextTooShort> {
+        check_text(text)?;
+        Ok(self.sign_message(text.as_bytes()))
+    }
+
+    fn sign_message(&self, message: &[u8]) -> Signature {
+        let bytes = self.0.sign(message).to_bytes();
         let mut halves = [[0; 32]; 2];
         halves[0].copy_from_slice(&bytes[..32]);
         halves[1].copy_from_slice(&bytes[32..]);
@@ -75,6 +89,15 @@ impl fmt::Debug for Signature {
     }
 }
 
+/// A text that could be taken for the digest of a labelled statement.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("expected a text of more than 32 bytes to sign, found {0}")]
+pub struct TextTooShort(usize);
+
+fn check_text(text: &str) -> Result<(), TextTooShort> {
+    if text.len() > 32 { Ok(()) } else { Err(TextTooShort(text.len())) }
+}
+
 /// A signature that does not verify.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the signature over {label:?} does not verify under key {key:?}")]
@@ -92,6 +115,16 @@ impl PublicKey {
     /// [`SignatureError`] for a wrong signature, and for a key that is not a valid point or of small order.
     pub fn verify(&self, label: &str, parts: &[&[u8]], signature: &Signature) -> Result<(), SignatureError> {
         Verifier::new(*self).verify(label, parts, signature)
+    }
+
+    /// Verifies a signature over a text whose format is fixed elsewhere, as strictly.
+    ///
+    /// # Errors
+    /// [`SignatureError`], for a text of 32 bytes or fewer too.
+    pub fn verify_text(&self, text: &str, signature: &Signature) -> Result<(), SignatureError> {
+        let error = || SignatureError { label: "signed note".into(), key: *self };
+        check_text(text).map_err(|_| error())?;
+        if Verifier::new(*self).accepts(text.as_bytes(), signature) { Ok(()) } else { Err(error()) }
     }
 }
 
@@ -117,11 +150,17 @@ impl Verifier {
     /// # Errors
     /// [`SignatureError`] for a wrong signature, and for a key that is not a valid point or of small order.
     pub fn verify(&self, label: &str, parts: &[&[u8]], signature: &Signature) -> Result<(), SignatureError> {
-        let error = || SignatureError { label: label.into(), key: self.key };
+        if self.accepts(&Digest::of(label, parts).0, signature) {
+            return Ok(());
+        }
+        Err(SignatureError { label: label.into(), key: self.key })
+    }
+
+    fn accepts(&self, message: &[u8], signature: &Signature) -> bool {
         let [r, s] = signature.0;
-        let point = self.point.as_ref().filter(|_| !SMALL_ORDER.contains(&r)).ok_or_else(error)?;
+        let point = self.point.as_ref().filter(|_| !SMALL_ORDER.contains(&r));
         let signature = ed25519_dalek::Signature::from_components(r, s);
-        point.verify(&Digest::of(label, parts).0, &signature).map_err(|_| error())
+        point.is_some_and(|point| point.verify(message, &signature).is_ok())
     }
 }
 

@@ -16,4 +16,5 @@ pub mod ring;
 pub mod round_parameters;
 pub mod secagg;
 pub mod task;
+pub mod tree_head;
 pub mod wire;

@@ -31,7 +31,7 @@ pub use secagg::{
     MemberKeys, RevealedShare, RoundRoster, SealedShares, ShareHashes, Shares, SurvivingUpdate, Survivors,
     Unmask,
 };
-pub use session::{CatchUp, Finished, Hello, Job, Ready, Refusal, Welcome};
+pub use session::{CatchUp, Finished, Hello, Job, Ready, Refusal, Welcome, WitnessAnswer, WitnessedHead};
 
 /// A message that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -154,7 +154,7 @@ message_set! {
         /// M4: at most one share of every other merchant.
         ForwardedShares = 0x020B, at most 256 << 10;
         /// M6.
-        Survivors = 0x020C, at most 128 << 10;
+        Survivors = 0x020C, at most 192 << 10;
         /// M8.
         Certificate = 0x020D, at most 128 << 10;
     }

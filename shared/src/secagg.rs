@@ -26,6 +26,7 @@
 //! after Bell et al. 2020 (doi 10.1145/3372297.3417885).
 
 pub mod agreement;
+mod certificate;
 pub mod client;
 mod facts;
 pub mod graph;
@@ -37,6 +38,7 @@ pub mod shamir;
 pub mod tail;
 pub mod transcript;
 
+pub use certificate::{CertificateError, SurvivorCertificate};
 pub use facts::Facts;
 pub use parameters::{Graph, MaskGenerator, SecaggParameters, SecaggParametersError};
 

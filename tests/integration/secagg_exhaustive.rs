@@ -94,8 +94,12 @@ impl<'a> Table<'a> {
         for members in table.member_sets() {
             for own in list(members) {
                 let header = table.uploaded(own, members).1.header;
-                let update =
-                    SurvivingUpdate { merchant: own, hash: header.hash, signature: header.signature };
+                let update = SurvivingUpdate {
+                    merchant: own,
+                    hash: header.hash,
+                    head: header.head,
+                    signature: header.signature,
+                };
                 table.updates.insert((members, own.0), update);
             }
         }
@@ -158,9 +162,9 @@ impl<'a> Table<'a> {
             roster: transcript::roster_digest(&sid, &self.roster.members),
             members: transcript::members_digest(&sid, &list(claim.members)),
         };
-        let hash = |merchant: MerchantIndex| (merchant, self.updates[&(claim.members, merchant.0)].hash);
-        let hashes: Vec<(MerchantIndex, Digest)> = list(claim.survivors).into_iter().map(hash).collect();
-        transcript::survivors_digest(&transcript, &hashes)
+        let update = |merchant: MerchantIndex| self.updates[&(claim.members, merchant.0)].statement();
+        let updates: Vec<_> = list(claim.survivors).into_iter().map(update).collect();
+        transcript::survivors_digest(&transcript, &updates)
     }
 
     /// M8 by these signers; those outside `valid` signed another survivor set.

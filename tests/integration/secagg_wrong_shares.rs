@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::message::SurvivingUpdate;
 use guildhall_shared::message::{ForwardedShares, RevealedShare, RoundRoster, Shares, Survivors, Unmask};
 use guildhall_shared::secagg::client::Breach;
 use guildhall_shared::secagg::server::{Advertising, Collecting, Misdeed, UnmaskError};
@@ -160,8 +161,7 @@ impl Hooks for Cheats<'_> {
     fn survivors(&mut self, _to: MerchantIndex, message: &mut Survivors) {
         let members = transcript::members_digest(&message.sid, &self.members);
         let transcript = Transcript { sid: message.sid, roster: self.view().roster, members };
-        let list: Vec<(MerchantIndex, Digest)> =
-            message.updates.iter().map(|update| (update.merchant, update.hash)).collect();
+        let list: Vec<_> = message.updates.iter().map(SurvivingUpdate::statement).collect();
         self.survivors = Some(transcript::survivors_digest(&transcript, &list));
     }
 
@@ -179,10 +179,12 @@ impl Hooks for Cheats<'_> {
             Some(Cheat::TooFewShares) => {
                 message.seeds.pop();
             }
-            Some(Cheat::SwappedShares) => {
-                let first = message.seeds[0].value;
-                message.seeds[0].value = std::mem::replace(&mut message.seeds[1].value, first);
-            }
+            // A responder may hold a single seed, in the sparse graph: that one is spoilt instead.
+            Some(Cheat::SwappedShares) => match message.seeds.as_mut_slice() {
+                [first, second, ..] => std::mem::swap(&mut first.value, &mut second.value),
+                [only] => spoil(only, 0),
+                [] => return,
+            },
             _ => return,
         }
         self.sign_unmask(from, message);

@@ -3,19 +3,53 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use guildhall_ledger::note::Signer;
 use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
-use guildhall_privacy::ledger::{self, BudgetLimit, Ledger, LedgerError, Reservation, Reserved};
+use guildhall_privacy::ledger::{self, BudgetLimit, Ledger, LedgerError, Owner, Reservation, Reserved};
 use guildhall_privacy::parameter::{PicoRho, Protection, Travel};
 use guildhall_privacy::update::{CommittedUpdate, SealedUpdate};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
-use guildhall_shared::message::DeclineReason;
+use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::message::{DeclineReason, WitnessedHead};
+use guildhall_shared::secagg::SurvivorCertificate;
+use guildhall_shared::tree_head::TreeHead;
 
 use super::report;
 use crate::config::Budget;
 use crate::error::ClientError;
 use crate::participant::{Outcome, ReserveOrder, ReserveRefusal};
 use crate::serve::Service;
+
+/// Whose ledger it is.
+pub(super) struct Member {
+    /// The merchant.
+    pub merchant: Name,
+    /// Its identity.
+    pub identity: IdentityKey,
+    /// The federation.
+    pub federation: Digest,
+    /// Its key.
+    pub federation_key: PublicKey,
+}
+
+impl Member {
+    fn owner(&self) -> Owner {
+        let signer = Signer::merchant(&self.federation, &self.merchant, self.identity.public());
+        Owner { signer, key: IdentityKey::from_secret(&self.identity.to_secret()) }
+    }
+
+    fn membership(&self, signed: &SignedRoster) -> ledger::Membership {
+        ledger::Membership {
+            federation: self.federation,
+            federation_key: self.federation_key,
+            roster: signed.roster.digest(),
+            merchants: signed.roster.len() as u32,
+            own: signed.roster.find(|entry| entry.name == self.merchant),
+            program: concat!("guildhall ", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+}
 
 /// The ledger and the one live reservation.
 pub(super) struct Books {
@@ -65,17 +99,20 @@ impl Books {
         self.sealed = None;
     }
 
-    /// Makes the commitment durable. Returns H(y).
-    pub async fn commit(&mut self, sid: Digest) -> Result<Digest, ClientError> {
+    /// Makes the commitment durable. Returns H(y), and where the ledger stands with it.
+    pub async fn commit(&mut self, sid: Digest) -> Result<(Digest, TreeHead), ClientError> {
         let reserved = self.reserved.take().filter(|reserved| reserved.sid() == sid);
         let sealed = self.sealed.take().filter(|(of, _)| *of == sid);
         let (Some(reserved), Some((_, sealed))) = (reserved, sealed) else {
             return Err(ClientError::Task("a commitment without its reservation or update".into()));
         };
-        let committed = self.with_ledger(move |ledger| ledger.commit(reserved, sealed)).await??;
+        let commit = move |ledger: &mut Ledger| {
+            Ok::<_, LedgerError>((ledger.commit(reserved, sealed)?, ledger.state().head()))
+        };
+        let (committed, head) = self.with_ledger(commit).await??;
         let hash = committed.hash();
         self.committed = Some(Arc::new(committed));
-        Ok(hash)
+        Ok((hash, head))
     }
 
     /// The update to send.
@@ -90,13 +127,52 @@ impl Books {
         }
     }
 
-    pub async fn settle(&mut self, sid: Digest, outcome: Outcome) -> Result<(), ClientError> {
+    pub async fn settle(
+        &mut self,
+        sid: Digest,
+        outcome: Outcome,
+        certificate: Option<Box<SurvivorCertificate>>,
+    ) -> Result<(), ClientError> {
         self.committed = None;
-        let outcome = match outcome {
-            Outcome::Contributed { .. } => ledger::Outcome::Released,
-            Outcome::LeftOut | Outcome::Aborted => ledger::Outcome::Aborted,
+        let settle = move |ledger: &mut Ledger| {
+            let certificate = certificate.map(|one| ledger.book().keep_certificate(&one)).transpose()?;
+            let outcome = match outcome {
+                Outcome::Contributed { version, model, survivors } => {
+                    ledger::Outcome::Released { version, model, survivors, certificate }
+                }
+                Outcome::LeftOut | Outcome::Aborted => ledger::Outcome::Aborted,
+            };
+            ledger.settle(sid, outcome)
         };
-        Ok(self.with_ledger(move |ledger| ledger.settle(sid, outcome)).await??)
+        Ok(self.with_ledger(settle).await??)
+    }
+
+    /// Records whose ledger this is; from now on every entry brings a signed checkpoint.
+    pub async fn join(&mut self, member: &Member, roster: &SignedRoster) -> Result<(), ClientError> {
+        let (membership, owner) = (member.membership(roster), member.owner());
+        let roster = roster.clone();
+        Ok(self.with_ledger(move |ledger| ledger.book().join(membership, &roster, owner)).await??)
+    }
+
+    /// Holds the server's word about the ledger against the ledger. Returns what is wrong, if anything is: the alarm is in
+    /// the ledger then, and nothing more is reserved.
+    pub async fn compare(
+        &mut self,
+        member: &Member,
+        seen: WitnessedHead,
+    ) -> Result<Option<String>, ClientError> {
+        let server = Signer::server(&member.federation, member.federation_key);
+        let compare = move |ledger: &mut Ledger| {
+            let WitnessedHead { head, time_unix_s, cosignature } = seen;
+            let book = ledger.book();
+            book.compare(head)?;
+            book.keep_cosignature(head, &server, time_unix_s, cosignature)
+        };
+        match self.with_ledger(compare).await? {
+            Ok(()) => Ok(None),
+            Err(error @ LedgerError::RolledBack { .. }) => Ok(Some(error.to_string())),
+            Err(fatal) => Err(fatal.into()),
+        }
     }
 
     /// The greatest (round, attempt) reserved under a job's name.
@@ -152,6 +228,9 @@ fn reservation(order: &ReserveOrder) -> Reservation {
         unit: order.spec.privacy.unit(),
         protection,
         travel: Travel::of(&order.parameters),
+        survivors_min: order.parameters.secagg.as_ref().map_or(0, |secagg| secagg.survivors_min),
+        parameters: order.parameters.digest(&order.job, &order.roster),
+        model: order.model,
         charge: protection.charge(),
         purpose: order.spec.purpose.clone(),
         label: report::label(&order.spec),
@@ -175,6 +254,7 @@ fn refusal(error: LedgerError) -> Result<ReserveRefusal, ClientError> {
         LedgerError::JobChanged { .. }
         | LedgerError::TextTooLong { .. }
         | LedgerError::ChargeDiffers { .. }
+        | LedgerError::RolledBack { .. }
         | LedgerError::ShareInPlain { .. } => (DeclineReason::Policy, explanation),
         fatal => return Err(fatal.into()),
     };

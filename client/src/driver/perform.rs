@@ -91,7 +91,10 @@ impl Client {
                     self.hang_up = Some(error.to_string());
                 }
             }
-            Output::PinRoster(roster) => self.config.folder.write_roster(&roster)?,
+            Output::PinRoster(roster) => {
+                self.config.folder.write_roster(&roster)?;
+                self.books.join(&self.member, &roster).await?;
+            }
             Output::OpenJob { digest, spec } => return self.open_job(digest, spec).await.map(Some),
             Output::LoadModel { version } => return Ok(Some(self.load_model(version).await)),
             Output::StoreModel { version, model, state, keep } => self.new_model(version, model, state, keep),
@@ -102,11 +105,18 @@ impl Client {
             }
             Output::Train(order) => self.train(*order),
             Output::Commit { sid } => {
-                let hash = self.books.commit(sid).await?;
-                return Ok(Some(Input::Committed { sid, hash }));
+                let (hash, head) = self.books.commit(sid).await?;
+                return Ok(Some(Input::Committed { sid, hash, head }));
             }
             Output::Upload { header } => self.upload(header, wire),
-            Output::Settle { sid, outcome } => self.books.settle(sid, outcome).await?,
+            Output::Settle { sid, outcome, certificate } => {
+                self.books.settle(sid, outcome, certificate).await?;
+            }
+            Output::CompareLedger { seen } => {
+                if let Some(alarm) = self.books.compare(&self.member, seen).await? {
+                    self.tell(Event::LedgerRolledBack { reason: alarm });
+                }
+            }
             Output::Report(report) => {
                 // Whoever hears of the end may look at the folder.
                 if let (Report::Finished { .. }, Some(job)) = (&report, &mut self.job) {

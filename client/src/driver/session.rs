@@ -9,7 +9,7 @@ use guildhall_shared::message::{ResultHeader, ServerMessage};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
 
-use super::{Client, Sealed};
+use super::{Client, Sealed, fresh_nonce};
 use crate::config::WhenFinished;
 use crate::error::ClientError;
 use crate::event::Event;
@@ -65,7 +65,8 @@ impl Client {
         Vitals::count(&self.service.vitals().sessions);
         self.tell(Event::Connected { server: self.config.server });
         let mut wire = Some(Wire { control, link: link.clone() });
-        let mut ending = self.feed(Input::Connected, &mut wire).await.map(|()| None);
+        let mut ending =
+            self.feed(Input::Connected { nonce: fresh_nonce()? }, &mut wire).await.map(|()| None);
         while let Ok(None) = ending {
             self.share_limits(&limits);
             ending = self.step(&mut inbox, &mut wire, shutdown.as_mut()).await;

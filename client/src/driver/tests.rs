@@ -7,7 +7,7 @@ mod sealing;
 use std::time::Duration;
 
 use guildhall_shared::id::RoundId;
-use guildhall_shared::message::{Abort, ClientMessage, DeclineReason, Finished};
+use guildhall_shared::message::{Abort, ClientMessage, DeclineReason, Finished, WitnessedHead};
 use guildhall_shared::ring::RingVector;
 
 use crate::event::Event;
@@ -122,6 +122,43 @@ async fn a_client_that_is_killed_in_mid_round_comes_back_and_its_reservation_is_
     assert!(matches!(session.hear().await, ClientMessage::Accept(_)));
     scene.stop();
     client.await.unwrap().unwrap();
+}
+
+/// A folder put back from an old copy would spend the same budget twice. The server saw what is missing, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_was_put_back_takes_part_in_nothing() {
+    let mut scene = Scene::new(Contribution::Known);
+    let client = scene.start_client();
+    let mut session = scene.open_session().await;
+    let old = std::fs::read(scene.ledger_folder().join("ledger.journal")).unwrap();
+    let offer = scene.server.offer(round(0, 0));
+    session.say(offer.clone()).await;
+    session.hear().await;
+    session.say(scene.server.begin(&offer)).await;
+    let (header, _) = session.receive_update(scene.vector_bytes()).await;
+    scene.stop();
+    client.await.unwrap().unwrap();
+    session.close("the server restarts");
+    let signature = guildhall_shared::identity::Signature([[0; 32]; 2]);
+    scene.seen = Some(WitnessedHead { head: header.head, time_unix_s: 1, cosignature: signature });
+    for (put_back, reason) in [(false, None), (true, Some(DeclineReason::Policy))] {
+        if put_back {
+            std::fs::write(scene.ledger_folder().join("ledger.journal"), &old).unwrap();
+        }
+        let client = scene.start_client();
+        let mut session = scene.open_session().await;
+        session.say(scene.server.offer(round(0, 1))).await;
+        match (session.hear().await, reason) {
+            (ClientMessage::Accept(_), None) => {}
+            (ClientMessage::Decline(decline), Some(reason)) => assert_eq!(decline.reason, reason),
+            (other, _) => panic!("put back: {put_back}, found {}", other.name()),
+        }
+        scene.stop();
+        client.await.unwrap().unwrap();
+        session.close("the server restarts");
+    }
+    let alarms = |event: &&Event| matches!(event, Event::LedgerRolledBack { .. });
+    assert_eq!(scene.events().iter().filter(alarms).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

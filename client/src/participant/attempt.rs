@@ -7,8 +7,10 @@ use guildhall_shared::id::RoundId;
 use guildhall_shared::job::Aggregation;
 use guildhall_shared::message::{Abort, Begin, Decline, DeclineReason, Receipt, UpdateHeader, Verdict};
 use guildhall_shared::model_state::ModelState;
+use guildhall_shared::secagg::SurvivorCertificate;
 use guildhall_shared::secagg::client::{Advertised, Certified, Masked, Sharing, Uploaded};
 use guildhall_shared::secagg::mask::MaskSet;
+use guildhall_shared::tree_head::TreeHead;
 
 use super::records::are_merchants;
 use super::{AttemptStage, Outcome, Output, Participant, Refused, Report, TrainOrder, send};
@@ -45,7 +47,7 @@ pub(super) enum Stage {
     /// The commitment is on its way to the disk.
     Committing { upload_at_ms: u64, cover: Cover },
     /// Spent for ever; waits for its slot.
-    Committed { upload_at_ms: u64, hash: Digest, cover: Cover },
+    Committed { upload_at_ms: u64, committed: (Digest, TreeHead), cover: Cover },
     /// Plain mode: sent, once.
     Sent,
     /// Masked: sent, once; waits for the survivors.
@@ -53,7 +55,7 @@ pub(super) enum Stage {
     /// Masked: signed one set of survivors; waits for their certificate.
     Certified(Box<Certified>),
     /// Masked: revealed its shares, once; waits for the result.
-    Unmasked,
+    Unmasked(Box<SurvivorCertificate>),
     /// Over and without secrets, but an answer from the disk is awaited before it can be dropped.
     Cancelled { awaited: Answer, outcome: Outcome, reason: &'static str },
 }
@@ -83,7 +85,7 @@ impl Stage {
             Stage::Training { .. } => "this client trains",
             Stage::Committing { .. } => "this client commits its update",
             Stage::Committed { .. } => "this client waits for its upload slot",
-            Stage::Sent | Stage::Unmasked => "this client waits for the result",
+            Stage::Sent | Stage::Unmasked(_) => "this client waits for the result",
             Stage::Uploaded(_) => "this client waits for the survivors",
             Stage::Certified(_) => "this client waits for the survivors' certificate",
             Stage::Cancelled { .. } => "the attempt is over",
@@ -101,7 +103,15 @@ impl Attempt {
     }
 
     pub fn is_uploaded(&self) -> bool {
-        matches!(self.stage, Stage::Sent | Stage::Uploaded(_) | Stage::Certified(_) | Stage::Unmasked)
+        matches!(self.stage, Stage::Sent | Stage::Uploaded(_) | Stage::Certified(_) | Stage::Unmasked(_))
+    }
+
+    /// Who certified the survivors, once this client knows.
+    pub fn certificate(self) -> Option<Box<SurvivorCertificate>> {
+        match self.stage {
+            Stage::Unmasked(certificate) => Some(certificate),
+            _ => None,
+        }
     }
 }
 
@@ -238,7 +248,13 @@ impl Participant {
         }
     }
 
-    pub(super) fn committed(&mut self, now_ms: u64, sid: Digest, hash: Digest, out: &mut Vec<Output>) {
+    pub(super) fn committed(
+        &mut self,
+        now_ms: u64,
+        sid: Digest,
+        committed: (Digest, TreeHead),
+        out: &mut Vec<Output>,
+    ) {
         let committing = |stage| match stage {
             Stage::Committing { upload_at_ms, cover } => Ok(Ok((upload_at_ms, cover))),
             Stage::Cancelled { awaited: Answer::Commitment, outcome, reason } => Ok(Err((outcome, reason))),
@@ -252,11 +268,11 @@ impl Participant {
                 if let Cover::Masked(_) = cover {
                     out.push(Output::Report(Report::Stage { round, stage: AttemptStage::Committed }));
                 }
-                self.enter(origin, Stage::Committed { upload_at_ms, hash, cover });
+                self.enter(origin, Stage::Committed { upload_at_ms, committed, cover });
                 self.upload_when_due(now_ms, out);
             }
             Err((outcome, reason)) => {
-                out.push(Output::Settle { sid, outcome });
+                out.push(Output::Settle { sid, outcome, certificate: None });
                 out.push(Output::Report(Report::AttemptEnded { round, reason: reason.into() }));
                 self.take_up_held_offer(now_ms, out);
             }
@@ -268,8 +284,8 @@ impl Participant {
         let Some(attempt) = self.attempt.take() else { return };
         let Attempt { origin, stage } = attempt;
         match stage {
-            Stage::Committed { upload_at_ms, hash, cover } if now_ms >= upload_at_ms => {
-                self.upload(origin, hash, cover, out);
+            Stage::Committed { upload_at_ms, committed, cover } if now_ms >= upload_at_ms => {
+                self.upload(origin, committed, cover, out);
             }
             stage => {
                 if let Stage::Committed { upload_at_ms, .. } = stage {
@@ -280,16 +296,22 @@ impl Participant {
         }
     }
 
-    fn upload(&mut self, origin: Origin, hash: Digest, cover: Cover, out: &mut Vec<Output>) {
+    fn upload(
+        &mut self,
+        origin: Origin,
+        (hash, head): (Digest, TreeHead),
+        cover: Cover,
+        out: &mut Vec<Output>,
+    ) {
         let identity = &self.standing.identity;
         match cover {
             Cover::Plain => {
-                let header = UpdateHeader::sign(origin.sid, hash, identity);
+                let header = UpdateHeader::sign(origin.sid, hash, head, identity);
                 out.push(Output::Upload { header });
                 self.enter(origin, Stage::Sent);
             }
             Cover::Masked(masked) => {
-                let (uploaded, header) = masked.sign(hash, identity);
+                let (uploaded, header) = masked.sign(hash, head, identity);
                 out.push(Output::Upload { header });
                 let stage = AttemptStage::Uploaded;
                 out.push(Output::Report(Report::Stage { round: origin.round, stage }));
@@ -344,7 +366,7 @@ impl Participant {
             | Stage::Sent
             | Stage::Uploaded(_)
             | Stage::Certified(_)
-            | Stage::Unmasked => out.push(Output::Settle { sid, outcome }),
+            | Stage::Unmasked(_) => out.push(Output::Settle { sid, outcome, certificate: None }),
         }
         out.push(Output::Report(Report::AttemptEnded { round: origin.round, reason: reason.into() }));
     }

@@ -6,11 +6,15 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::identity::SignedRoster;
 use guildhall_shared::job::JobSpec;
-use guildhall_shared::message::{ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader};
+use guildhall_shared::message::{
+    ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader, WitnessedHead,
+};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
+use guildhall_shared::secagg::SurvivorCertificate;
 use guildhall_shared::secagg::mask::MaskSet;
 use guildhall_shared::secagg::seed::SessionSeed;
+use guildhall_shared::tree_head::TreeHead;
 
 use super::AttemptStage;
 
@@ -18,7 +22,10 @@ use super::AttemptStage;
 #[derive(Debug)]
 pub enum Input {
     /// A session with the server is open.
-    Connected,
+    Connected {
+        /// Fresh from the operating system: the server's word about this client's ledger is signed over it.
+        nonce: [u8; 32],
+    },
     /// It is not any more.
     Disconnected,
     /// A control message.
@@ -81,6 +88,8 @@ pub enum Input {
         sid: Digest,
         /// H(y).
         hash: Digest,
+        /// The ledger with that commitment in it.
+        head: TreeHead,
     },
     /// A time asked for with [`Output::WakeAt`] has come.
     Woke,
@@ -152,6 +161,13 @@ pub enum Output {
         sid: Digest,
         /// What became of it.
         outcome: Outcome,
+        /// Who certified the sum it is in.
+        certificate: Option<Box<SurvivorCertificate>>,
+    },
+    /// Compare the ledger with what a witness saw of it, before anything else is reserved.
+    CompareLedger {
+        /// What it saw.
+        seen: WitnessedHead,
     },
     /// Tell the merchant.
     Report(Report),
@@ -177,6 +193,8 @@ pub struct ReserveOrder {
     pub parameters: RoundParameters,
     /// Hash of the model that is trained from.
     pub model: Digest,
+    /// Digest of the pinned roster.
+    pub roster: Digest,
 }
 
 /// What is to be trained. Serves once: its masks do.
@@ -213,6 +231,8 @@ pub enum Outcome {
         version: u32,
         /// Its hash.
         model: Digest,
+        /// s, merchants in the sum.
+        survivors: u32,
     },
     /// The round settled without it.
     LeftOut,

@@ -189,7 +189,7 @@ impl Participant {
         else {
             return;
         };
-        if !self.connected || job.loading.is_some() {
+        if self.session.is_none() || job.loading.is_some() {
             return;
         }
         let (announced, version) = (job.announced, job.version);
@@ -241,7 +241,7 @@ impl Participant {
     }
 
     pub(super) fn ask_again_when_due(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let connected = self.connected;
+        let connected = self.session.is_some();
         let Some(job) = self.job.as_ref().filter(|job| connected && job.stopped.is_none()) else { return };
         let Some(since_ms) = job.waiting_since_ms.filter(|_| job.is_behind() && job.loading.is_none()) else {
             return;

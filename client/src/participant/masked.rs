@@ -112,7 +112,7 @@ impl Participant {
         match state.certify(survivors, &self.standing.identity) {
             Ok((state, message)) => {
                 if let Some(job) = &mut self.job {
-                    let survivors = state.survivors().to_vec();
+                    let survivors = state.survivors().collect();
                     job.signed.insert(origin.sid, SignedSurvivors { round: origin.round, survivors });
                 }
                 send(message, out);
@@ -139,9 +139,9 @@ impl Participant {
             .take(&certificate.sid, certified)
             .map_err(|error| error.refused(MESSAGE, certificate.sid))?;
         match state.unmask(certificate, &self.standing.identity) {
-            Ok(message) => {
+            Ok((message, evidence)) => {
                 send(message, out);
-                self.reach(origin, Stage::Unmasked, AttemptStage::Unmasked, out);
+                self.reach(origin, Stage::Unmasked(Box::new(evidence)), AttemptStage::Unmasked, out);
                 Ok(())
             }
             Err(breach) => Err(broken(&origin, Debit::Committed, breach, out)),
@@ -167,7 +167,9 @@ fn broken(origin: &Origin, debit: Debit, breach: Breach, out: &mut Vec<Output>) 
             out.push(Output::Refund { sid });
             send(Decline { sid, reason: DeclineReason::Mismatch }, out);
         }
-        (Debit::Committed, _) => out.push(Output::Settle { sid, outcome: Outcome::Aborted }),
+        (Debit::Committed, _) => {
+            out.push(Output::Settle { sid, outcome: Outcome::Aborted, certificate: None })
+        }
     }
     out.push(Output::Report(Report::AttemptEnded { round, reason: breach.to_string() }));
     Refused::Breach(breach)

@@ -49,7 +49,7 @@ impl Participant {
             self.held_offer = Some(offer);
             return;
         }
-        let Some(job) = &mut self.job else { return };
+        let (Some(job), Some(pinned)) = (&mut self.job, &self.pinned) else { return };
         job.seen = Some(offer.round);
         let order = ReserveOrder {
             sid: offer.sid(),
@@ -58,6 +58,7 @@ impl Participant {
             round: offer.round,
             parameters: job.parameters.clone(),
             model: job.model,
+            roster: pinned.digest,
         };
         let origin =
             Origin { sid: order.sid, round: offer.round, model: job.model, state: Arc::clone(&job.state) };

@@ -8,6 +8,7 @@ use guildhall_shared::message::{ResultHeader, RollBack};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::ring::RingVector;
 
+use super::attempt::Attempt;
 use super::job::{FollowedJob, Opening};
 use super::{Outcome, Output, Participant, Refused, Report};
 
@@ -226,9 +227,11 @@ impl Participant {
         };
         let within = attempt.sid() == header.sid && header.contributors.contains(&own);
         if within && attempt.is_uploaded() {
-            let outcome = Outcome::Contributed { version: header.version, model: header.model };
-            out.push(Output::Settle { sid: header.sid, outcome });
-            self.attempt = None;
+            let ResultHeader { sid, version, model, .. } = *header;
+            let survivors = header.contributors.len() as u32;
+            let outcome = Outcome::Contributed { version, model, survivors };
+            let certificate = self.attempt.take().and_then(Attempt::certificate);
+            out.push(Output::Settle { sid, outcome, certificate });
         } else {
             self.end_attempt_as(Outcome::LeftOut, "the round settled without this merchant's update", out);
         }

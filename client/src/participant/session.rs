@@ -26,17 +26,17 @@ pub(super) fn check_roster(standing: &Standing, signed: &SignedRoster) -> Result
 }
 
 impl Participant {
-    pub(super) fn greet(&mut self, out: &mut Vec<Output>) {
-        self.connected = true;
+    pub(super) fn greet(&mut self, nonce: [u8; 32], out: &mut Vec<Output>) {
         let roster = self.pinned.as_ref().map(|pinned| pinned.digest);
-        let hello =
-            Hello { federation: self.standing.federation, roster, software: self.standing.software.clone() };
+        let Standing { federation, software, .. } = &self.standing;
+        let hello = Hello { federation: *federation, roster, software: software.clone(), nonce };
+        self.session = Some(hello.clone());
         send(hello, out);
     }
 
     /// The link is lost: whatever was not committed is given back.
     pub(super) fn part(&mut self, out: &mut Vec<Output>) {
-        self.connected = false;
+        self.session = None;
         self.held_offer = None;
         self.end_attempt("the connection was lost", out);
         if let Some(job) = &mut self.job {
@@ -48,6 +48,11 @@ impl Participant {
         let (expected, found) = (self.standing.federation, welcome.federation);
         if expected != found {
             return Err(Refused::Federation { expected, found });
+        }
+        let Some(hello) = &self.session else { return Ok(()) };
+        welcome.witness.verify(hello, &self.standing.merchant, &self.standing.federation_key)?;
+        if let Some(seen) = welcome.witness.seen {
+            out.push(Output::CompareLedger { seen });
         }
         let Some(signed) = welcome.roster else { return Ok(()) };
         let roster = check_roster(&self.standing, &signed)?;

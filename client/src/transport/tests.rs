@@ -38,7 +38,8 @@ async fn session() -> (Link, ControlSender, ControlReceiver, FakeSession) {
 
 fn hello() -> ClientMessage {
     let software = Name::new("test").unwrap();
-    guildhall_shared::message::Hello { federation: Digest([1; 32]), roster: None, software }.into()
+    guildhall_shared::message::Hello { federation: Digest([1; 32]), roster: None, software, nonce: [0; 32] }
+        .into()
 }
 
 fn invitation(server: &FakeServer, authority: Digest) -> Invitation {
@@ -70,6 +71,11 @@ async fn try_to_enrol(server: FakeServer, authority: Digest) -> Result<EnrolRepl
         reply = enrol(invitation.address, authority, request) => reply,
         () = async { loop { server.enrol(|_| granted()).await } } => unreachable!(),
     }
+}
+
+fn nothing_seen() -> guildhall_shared::message::WitnessAnswer {
+    let signature = guildhall_shared::identity::Signature([[0; 32]; 2]);
+    guildhall_shared::message::WitnessAnswer { seen: None, signature }
 }
 
 #[tokio::test]
@@ -172,7 +178,7 @@ fn certificates_are_checked_against_key_and_authority() {
 async fn control_messages_pass_in_order() {
     let (link, mut sender, mut receiver, mut server) = session().await;
     for n in 0..3 {
-        let welcome = Welcome { federation: Digest([n; 32]), roster: None };
+        let welcome = Welcome { federation: Digest([n; 32]), roster: None, witness: nothing_seen() };
         server.say(welcome.clone()).await;
         assert_eq!(receiver.next(&link).await.unwrap(), welcome.into());
         sender.send(&hello()).await.unwrap();
@@ -202,7 +208,9 @@ async fn unknown_types_and_torn_frames_are_refused() {
 
     let (link, _sender, mut receiver, mut server) = session().await;
     let whole =
-        ServerMessage::from(Welcome { federation: Digest([1; 32]), roster: None }).to_frame().unwrap();
+        ServerMessage::from(Welcome { federation: Digest([1; 32]), roster: None, witness: nothing_seen() })
+            .to_frame()
+            .unwrap();
     server.say_bytes(&whole[..whole.len() - 1]).await;
     server.stop_saying();
     assert!(matches!(receiver.next(&link).await, Err(TransportError::Interrupted { .. })));
@@ -290,8 +298,12 @@ fn a_results_length_is_exact_but_for_its_list_of_names() {
 async fn an_update_arrives_to_the_byte() {
     let (link, _sender, _receiver, server) = session().await;
     let words: Vec<u8> = (0..200).collect();
-    let header =
-        UpdateHeader::sign(Digest([1; 32]), Digest::of_bytes(&words), &IdentityKey::from_secret(&[9; 32]));
+    let header = UpdateHeader::sign(
+        Digest([1; 32]),
+        Digest::of_bytes(&words),
+        guildhall_shared::tree_head::TreeHead::EMPTY,
+        &IdentityKey::from_secret(&[9; 32]),
+    );
     let (sent, received) = tokio::join!(link.upload(&header, &words), server.receive_update(200));
     sent.unwrap();
     assert_eq!(received, (header, words));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use guildhall_shared::id::Name;
@@ -20,6 +21,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// EX_USAGE of `sysexits.h`: 2 would be a verdict of `ledger`.
+const LEDGER_WRONG_USAGE: u8 = 64;
+
+/// Reads the command line. Help, versions and wrong usage are printed here, with the code to end with.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // Whoever closed the pipe has seen enough.
+        let _ = error.print();
+        let is_ledger = std::env::args_os().nth(1).is_some_and(|first| first == "ledger");
+        match error.exit_code() {
+            0 => ExitCode::SUCCESS,
+            _ if is_ledger => ExitCode::from(LEDGER_WRONG_USAGE),
+            _ => ExitCode::from(2),
+        }
+    })
 }
 
 /// Commands.
@@ -51,6 +69,14 @@ pub enum Command {
         /// What to compute
         #[command(subcommand)]
         command: PrivacyCommand,
+    },
+    /// Look for what the mechanism or a whole job leaks. Finds faults, proves nothing
+    Audit(AuditArgs),
+    /// Privacy ledgers: export one, verify an export, prove an entry, write the audit report
+    Ledger {
+        /// What to do
+        #[command(subcommand)]
+        command: LedgerCommand,
     },
     /// Look at data, or get the demo's
     Data {
@@ -269,27 +295,160 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// How deep an audit looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AuditTier {
+    /// The mechanism: thousands of releases of a small model at the audit's own noise; seconds
+    A,
+    /// Canaries: one staging run of a whole job at the job's own noise
+    B,
+}
+
+/// `audit`
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// How deep to look
+    #[arg(long, value_enum, default_value = "a")]
+    pub tier: AuditTier,
+    /// Tier A: runs with the worst shopper, and as many without; below 200 nothing can be concluded
+    #[arg(long, default_value_t = 1_000)]
+    pub runs: usize,
+    /// Number of merchants of the audited federation
+    #[arg(long, default_value_t = 5)]
+    pub merchants: u32,
+    /// Tier B: the job to stage [default: one without rows, with room for enough canaries]
+    #[arg(long)]
+    pub job: Option<PathBuf>,
+    /// Tier B: epsilon of the staged job where none is given
+    #[arg(long, default_value_t = 4.0, conflicts_with = "job")]
+    pub epsilon: f64,
+    /// Audit a program with this fault instead, which must be found
+    #[cfg(feature = "audit-mutants")]
+    #[arg(long, value_enum)]
+    pub mutant: Option<crate::audit::mutants::Mutant>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `privacy …`
 #[derive(Debug, Subcommand)]
 pub enum PrivacyCommand {
     /// Epsilon of a zCDP rho, or of a noise multiplier over rounds
-    Epsilon {
-        /// Total rho
-        #[arg(long, required_unless_present = "noise_multiplier", conflicts_with = "noise_multiplier")]
-        rho: Option<f64>,
-        /// Standard deviation of the noise over the clip
-        #[arg(long, requires = "rounds")]
-        noise_multiplier: Option<f64>,
-        /// Rounds
-        #[arg(long, requires = "noise_multiplier")]
-        rounds: Option<u32>,
-        /// Delta
-        #[arg(long)]
-        delta: f64,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    Epsilon(EpsilonArgs),
+}
+
+/// How losses are added up and turned into epsilon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Accountant {
+    /// What ledgers charge: exact sums, no amplification by sampling
+    Zcdp,
+    /// Renyi losses: fast, knows Poisson sampling
+    Rdp,
+    /// The distribution of the loss: tight, knows Poisson sampling
+    Pld,
+}
+
+/// `privacy epsilon`
+#[derive(Debug, Args)]
+pub struct EpsilonArgs {
+    /// The accountant
+    #[arg(long, value_enum, default_value = "zcdp")]
+    pub accountant: Accountant,
+    /// Total rho. With pld it is taken as that of Gaussian noise
+    #[arg(long, required_unless_present = "noise_multiplier", conflicts_with = "noise_multiplier")]
+    pub rho: Option<f64>,
+    /// Standard deviation of the noise over the clip
+    #[arg(long, requires = "rounds")]
+    pub noise_multiplier: Option<f64>,
+    /// Rounds
+    #[arg(long, requires = "noise_multiplier")]
+    pub rounds: Option<u32>,
+    /// Probability with which every shopper enters a round, by an independent secret coin; rdp and pld only [default: 1]
+    #[arg(long, requires = "noise_multiplier")]
+    pub sampling_rate: Option<f64>,
+    /// Delta
+    #[arg(long)]
+    pub delta: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ledger …`
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Write everything a third party needs to check a ledger into one file
+    Export(LedgerExportArgs),
+    /// Check an exported ledger, offline. Exit codes: 0 good, 2 tampered, 3 overspent, 4 unverifiable, 64 wrong usage
+    Verify(LedgerVerifyArgs),
+    /// Prove that an entry is in a ledger, or check such a proof
+    Prove(LedgerProveArgs),
+    /// Write report.html, report.json and report.csv. Exit code 1 if a question stays without an answer
+    Report(LedgerReportArgs),
+}
+
+/// `ledger export`
+#[derive(Debug, Args)]
+pub struct LedgerExportArgs {
+    /// The folder `ledger` of a client or a server, running or not
+    pub ledger: PathBuf,
+    /// The file to write
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// `ledger verify`
+#[derive(Debug, Args)]
+pub struct LedgerVerifyArgs {
+    /// A file that `ledger export` wrote
+    pub path: PathBuf,
+    /// An older checkpoint of the same ledger, which has to be one of its past states
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ledger prove`
+#[derive(Debug, Args)]
+pub struct LedgerProveArgs {
+    /// A file that `ledger export` wrote
+    #[arg(required_unless_present = "check", conflicts_with = "check", requires = "entry")]
+    pub path: Option<PathBuf>,
+    /// The entry's number, from 0
+    #[arg(long, requires = "path")]
+    pub entry: Option<u64>,
+    /// Where to write the proof [default: standard output]
+    #[arg(long, requires = "path")]
+    pub out: Option<PathBuf>,
+    /// Check this proof instead; needs nothing but keys
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub check: Option<PathBuf>,
+    /// The Ed25519 key of the ledger's owner, in hex
+    #[arg(long, value_name = "HEX", requires = "check")]
+    pub key: Option<String>,
+    /// The federation's key, in hex, if the server cosigned
+    #[arg(long, value_name = "HEX", requires = "check")]
+    pub federation_key: Option<String>,
+    /// Print one JSON object
+    #[arg(long, requires = "check")]
+    pub json: bool,
+}
+
+/// `ledger report`
+#[derive(Debug, Args)]
+pub struct LedgerReportArgs {
+    /// Files that `ledger export` wrote; several make an overview
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The folder to write to
+    #[arg(long)]
+    pub out: PathBuf,
+    /// The region the server runs in, which no ledger records
+    #[arg(long)]
+    pub server_region: Option<Name>,
 }
 
 /// `data …`

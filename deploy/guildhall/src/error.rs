@@ -6,12 +6,26 @@ use std::fmt;
 #[derive(Debug)]
 pub struct CommandError {
     text: String,
+    exit_code: u8,
 }
+
+/// An error that says what to do.
+const FAILURE: u8 = 1;
 
 impl CommandError {
     /// From a sentence.
     pub fn message(text: impl Into<String>) -> Self {
-        CommandError { text: text.into() }
+        CommandError { text: text.into(), exit_code: FAILURE }
+    }
+
+    /// The same, with a verdict's exit code.
+    pub fn with_exit_code(self, exit_code: u8) -> Self {
+        CommandError { exit_code, ..self }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
     }
 }
 
@@ -43,7 +57,7 @@ impl<T, E: std::error::Error> Context<T> for Result<T, E> {
                 }
                 source = cause.source();
             }
-            CommandError { text }
+            CommandError::message(text)
         })
     }
 }

@@ -13,7 +13,7 @@ use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::Trainer;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
 use guildhall_privacy::ledger::{BudgetLimit, Ledger, Reservation};
-use guildhall_privacy::noise::{NoiseShare, OpenDpNoise};
+use guildhall_privacy::noise::{BulkNoise, NoiseShare};
 use guildhall_privacy::parameter::{ClippingParameters, Protection, Travel};
 use guildhall_privacy::update::{
     CommittedUpdate, DangerousPolicy, NoisedUpdate, SealedUpdate, UnprotectedPermit,
@@ -168,7 +168,7 @@ impl<'a> Pipeline<'a> {
         // Before any row is read, as a merchant's own process does.
         let noise = match self.protection {
             Protection::Gaussian { noise_standard_deviation_local: sigma, .. } => {
-                Some(NoiseShare::draw(&mut OpenDpNoise, sigma, model.weights.len()).context("the noise")?)
+                Some(NoiseShare::draw(&mut BulkNoise, sigma, model.weights.len()).context("the noise")?)
             }
             Protection::None => None,
         };
@@ -210,6 +210,9 @@ impl<'a> Pipeline<'a> {
             unit: self.job.privacy.unit(),
             protection: self.protection,
             travel: Travel::of(&self.parameters),
+            survivors_min: self.parameters.secagg.as_ref().map_or(0, |secagg| secagg.survivors_min),
+            parameters: self.parameters.digest(&self.job.digest(), &Digest([0; 32])),
+            model: Digest([0; 32]),
             charge: self.protection.charge(),
             purpose: self.job.purpose.clone(),
             label: self.job.privacy.label(),

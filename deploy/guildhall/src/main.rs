@@ -1,6 +1,7 @@
 //! `guildhall`: one binary for operators, merchants, engineers and readers. Data flows from [`cli`] to one module per
-//! command; exit codes are 0 (done), 1 (an error that says what to do) and 2 (wrong usage).
+//! command; exit codes are 0 (done), 1 (an error that says what to do) and 2 (wrong usage); [`ledger`] has verdicts of its own.
 
+mod audit;
 mod bench;
 mod cli;
 mod comparison;
@@ -9,6 +10,7 @@ mod demo;
 mod error;
 mod federated;
 mod folder;
+mod ledger;
 mod output;
 mod privacy;
 mod process;
@@ -17,8 +19,7 @@ mod simulate;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use cli::{BenchCommand, Cli, Command, PrivacyCommand};
+use cli::{BenchCommand, Command, PrivacyCommand};
 use error::{CommandError, Context as _};
 use guildhall_privacy::plan::PlanReport;
 
@@ -29,11 +30,15 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("GUILDHALL_LOG").unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    match run(Cli::parse().command) {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -55,14 +60,12 @@ fn run(command: Command) -> Result<(), CommandError> {
             let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
             output::print(a.json, &report, || report.to_string())
         }
-        Command::Privacy {
-            command: PrivacyCommand::Epsilon { rho, noise_multiplier, rounds, delta, json },
-        } => {
-            let epsilon = privacy::epsilon(rho, noise_multiplier, rounds, delta)?;
-            output::print(json, &serde_json::json!({ "epsilon": epsilon }), || {
-                format!("epsilon {epsilon:.4} at delta {delta:e} (zCDP, rounded up)\n")
-            })
+        Command::Privacy { command: PrivacyCommand::Epsilon(arguments) } => {
+            let epsilon = privacy::epsilon(&arguments)?;
+            output::print(arguments.json, &epsilon, || epsilon.to_string())
         }
+        Command::Audit(arguments) => audit::command(&arguments),
+        Command::Ledger { command } => ledger::run(command),
         Command::Data { command } => shell::data(command),
         Command::Bench { command: BenchCommand::Round(arguments) } => {
             let result = bench::round(&arguments)?;

@@ -99,6 +99,40 @@ pub enum LedgerError {
         /// h, as found.
         found: u64,
     },
+    /// A witness saw this ledger otherwise than it is: it was put back to an older state, or rewritten.
+    #[error(
+        "a witness saw this ledger with {seen} entries that are not there: it was put back to an older state or rewritten, and would spend budget twice. Nothing more is reserved. Put the newest copy of the folder back; if there is none, decide what was spent before you start a new ledger"
+    )]
+    RolledBack {
+        /// Entries the witness saw.
+        seen: u64,
+    },
+    /// An event that spends, settles or refunds, where only a note is taken.
+    #[error("expected an event that spends nothing, found {kind}")]
+    NotANote {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The ledger belongs to another federation.
+    #[error("the ledger belongs to federation {expected}, found {found}")]
+    OtherFederation {
+        /// Whose it is.
+        expected: Digest,
+        /// Found.
+        found: Digest,
+    },
+    /// A published model does not follow from the one before.
+    #[error("job {job}, version {version}: expected it to start from model {expected}, found {found}")]
+    ModelChain {
+        /// The job.
+        job: Name,
+        /// The version.
+        version: u32,
+        /// Hash of the version before.
+        expected: Digest,
+        /// Found.
+        found: Digest,
+    },
     /// No budget was ever set.
     #[error("the ledger has no budget yet")]
     NoPolicy,

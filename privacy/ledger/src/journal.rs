@@ -10,16 +10,13 @@ use std::path::{Path, PathBuf};
 use guildhall_shared::wire;
 
 use crate::LedgerError;
-use crate::entry::{ENTRY_VERSION, Entry};
+use crate::entry::{ENTRY_BYTES_MAX, ENTRY_VERSION, Entry};
 
 #[cfg(test)]
 mod tests;
 
 /// The file's name in the ledger's folder.
 pub const JOURNAL_FILE: &str = "ledger.journal";
-
-/// The largest entry, in bytes.
-pub const ENTRY_BYTES_MAX: usize = 1 << 14;
 
 const HEADER_BYTES: usize = 8;
 
@@ -113,7 +110,7 @@ fn options() -> OpenOptions {
 }
 
 /// Makes the name of a new file durable. Where folders cannot be opened (Windows) the file system does it itself.
-fn sync_folder(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
@@ -201,6 +198,22 @@ fn read_frames(bytes: &[u8]) -> Result<Found, Damage> {
         }
     }
     Ok(Found { entries, torn_bytes: (bytes.len() - offset) as u64 })
+}
+
+/// The whole entries of a journal's bytes, as their bytes; a torn end is left out.
+///
+/// # Errors
+/// Offset and reason of damage that no interrupted write explains.
+pub fn entry_bytes(journal: &[u8]) -> Result<Vec<&[u8]>, (u64, String)> {
+    let found = read_frames(journal).map_err(|damage| (damage.offset, damage.reason))?;
+    let end = journal.len() as u64 - found.torn_bytes;
+    let starts: Vec<u64> = found.entries.iter().map(|(offset, _)| *offset).collect();
+    let ends = starts.iter().skip(1).copied().chain([end]);
+    Ok(starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &journal[*start as usize + HEADER_BYTES..end as usize])
+        .collect())
 }
 
 /// Whether `rest`, whose first frame is bad, can be one interrupted append: no longer than a frame, and with no

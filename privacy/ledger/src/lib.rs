@@ -1,12 +1,23 @@
 //! The tamper-evident ledger of privacy budgets.
 
+pub mod account;
+pub mod book;
 pub mod entry;
 mod error;
+pub mod export;
+pub mod folder;
+pub mod gather;
 pub mod journal;
+pub mod merkle;
+pub mod note;
+pub mod proof;
 mod protection;
 pub mod state;
+pub mod verify;
 
-pub use entry::{BudgetLimit, Entry, Event, Outcome, Reservation};
+pub use entry::{
+    AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, Membership, Outcome, Release, Reservation,
+};
 pub use error::LedgerError;
 pub use protection::{Protection, Travel};
 pub use state::{LedgerState, SessionStatus};

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use guildhall_accountant::PicoRho;
 use guildhall_accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::id::{MerchantIndex, Name, RoundId};
+use guildhall_shared::secagg::transcript::SignedUpdate;
+use guildhall_shared::tree_head::TreeHead;
 
 use crate::entry::{
-    BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, PURPOSE_BYTES_MAX, Reservation,
+    BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, Membership, PURPOSE_BYTES_MAX, Release,
+    Reservation, SUMMARY_BYTES_MAX,
 };
+use crate::merkle::MerkleTree;
 use crate::{LedgerError, Travel};
 
 /// Where a session stands.
@@ -39,10 +43,24 @@ struct Job {
     last_round: RoundId,
 }
 
+/// A job as the server's ledger follows it.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    digest: Digest,
+    round: RoundId,
+    version: u32,
+    model: Digest,
+}
+
 /// All that follows from the entries so far.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerState {
-    entries: Vec<Entry>,
+    tree: MerkleTree,
+    previous: Option<Digest>,
+    membership: Option<Membership>,
+    alarm: Option<TreeHead>,
+    published: BTreeMap<Name, Published>,
+    witnessed: BTreeMap<MerchantIndex, TreeHead>,
     limit: Option<(BudgetLimit, PicoRho)>,
     spent: PicoRho,
     sessions: BTreeMap<Digest, Session>,
@@ -62,12 +80,17 @@ impl LedgerState {
                 self.expect_status(sid, SessionStatus::Reserved)?;
             }
             Event::Settle { sid, .. } => self.expect_status(sid, SessionStatus::Committed)?,
+            Event::Roster { membership, .. } => self.check_membership(membership)?,
+            Event::Result { release, .. } => self.check_release(release)?,
+            Event::Audit { finding, .. } => check_text("summary", &finding.summary, SUMMARY_BYTES_MAX)?,
+            Event::Witness { .. } | Event::RollbackAlarm { .. } => {}
         }
-        Ok(Entry { version: ENTRY_VERSION, sequence: self.entries.len() as u64, event: command })
+        let previous = self.previous.unwrap_or(Digest([0; 32]));
+        Ok(Entry { version: ENTRY_VERSION, sequence: self.tree.size(), previous, event: command })
     }
 
-    /// Takes in an entry that [`LedgerState::decide`] made. Cannot fail.
-    pub fn apply(&mut self, entry: Entry) {
+    /// Takes in an entry that [`LedgerState::decide`] made, and its leaf hash. Cannot fail.
+    pub fn apply(&mut self, entry: &Entry, leaf: Digest) {
         match &entry.event {
             Event::Policy { limit, .. } => {
                 self.limit = Some((*limit, rho_lower_bound(limit.epsilon, limit.delta)));
@@ -76,13 +99,44 @@ impl LedgerState {
             Event::Commit { sid, .. } => self.set_status(sid, SessionStatus::Committed),
             Event::Settle { sid, .. } => self.set_status(sid, SessionStatus::Settled),
             Event::Refund { sid } => self.apply_refund(sid),
+            Event::Roster { membership, .. } => self.membership = Some(membership.clone()),
+            Event::Result { release, .. } => self.apply_release(release),
+            Event::RollbackAlarm { seen, .. } => self.alarm = Some(*seen),
+            Event::Witness { updates, .. } => self.apply_witness(updates),
+            Event::Audit { .. } => {}
         }
-        self.entries.push(entry);
+        self.tree.push(leaf);
+        self.previous = Some(leaf);
     }
 
-    /// All entries, oldest first.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// The Merkle tree over all entries.
+    pub fn tree(&self) -> &MerkleTree {
+        &self.tree
+    }
+
+    /// Where the ledger stands.
+    pub fn head(&self) -> TreeHead {
+        TreeHead { size: self.tree.size(), root: self.tree.root() }
+    }
+
+    /// Whose ledger it is, once that was recorded.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// What a witness saw of this ledger that it is not.
+    pub fn alarm(&self) -> Option<TreeHead> {
+        self.alarm
+    }
+
+    /// The largest head of a merchant's ledger that was witnessed here.
+    pub fn witnessed(&self, merchant: MerchantIndex) -> Option<TreeHead> {
+        self.witnessed.get(&merchant).copied()
+    }
+
+    /// Whether a head that a witness saw is one that this ledger had.
+    pub fn had(&self, seen: &TreeHead) -> bool {
+        self.tree.root_at(seen.size) == Ok(seen.root)
     }
 
     /// The budget in force, once a POLICY was recorded.
@@ -121,7 +175,54 @@ impl LedgerState {
         open.map(|(sid, _)| *sid).collect()
     }
 
+    fn check_membership(&self, membership: &Membership) -> Result<(), LedgerError> {
+        check_text("program", &membership.program, LABEL_BYTES_MAX)?;
+        match &self.membership {
+            Some(before) if before.federation != membership.federation => Err(LedgerError::OtherFederation {
+                expected: before.federation,
+                found: membership.federation,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The chain of a job's models has no gap. It may step aside to an older version: an operator's roll-back.
+    fn check_release(&self, release: &Release) -> Result<(), LedgerError> {
+        let Some(before) = self.published.get(&release.job) else { return Ok(()) };
+        if before.digest != release.job_digest {
+            let (job, expected, found) = (release.job.clone(), before.digest, release.job_digest);
+            return Err(LedgerError::JobChanged { job, expected, found });
+        }
+        if release.round <= before.round {
+            let (job, found) = (release.job.clone(), release.round);
+            return Err(LedgerError::StaleRound { job, expected_greater_than: before.round, found });
+        }
+        if release.version == before.version + 1 && release.model_in != before.model {
+            let (job, version) = (release.job.clone(), release.version);
+            let (expected, found) = (before.model, release.model_in);
+            return Err(LedgerError::ModelChain { job, version, expected, found });
+        }
+        Ok(())
+    }
+
+    fn apply_witness(&mut self, updates: &[SignedUpdate]) {
+        for update in updates {
+            let newest = self.witnessed.entry(update.merchant).or_insert(update.head);
+            if update.head.size > newest.size {
+                *newest = update.head;
+            }
+        }
+    }
+
+    fn apply_release(&mut self, release: &Release) {
+        let Release { job_digest: digest, round, version, model_out: model, .. } = *release;
+        self.published.insert(release.job.clone(), Published { digest, round, version, model });
+    }
+
     fn check_reservation(&self, reservation: &Reservation) -> Result<(), LedgerError> {
+        if let Some(seen) = self.alarm {
+            return Err(LedgerError::RolledBack { seen: seen.size });
+        }
         check_text("purpose", &reservation.purpose, PURPOSE_BYTES_MAX)?;
         check_text("label", &reservation.label, LABEL_BYTES_MAX)?;
         if self.sessions.contains_key(&reservation.sid) {

@@ -1,6 +1,7 @@
 use guildhall_shared::ring::RingOverflow;
 
 use super::*;
+use crate::accountant::zcdp::charge;
 use crate::test_environment::TabularJob;
 
 /// An MLP `inputs`-16-1, in masked rounds.
@@ -174,12 +175,62 @@ fn epsilon_for_a_shopper_known_to_several() {
 #[test]
 fn epsilon_grows_with_the_rounds_up_to_the_budget() {
     let plan = noise(&job(35, 60, Some(4.0), 10_000), 1);
-    let rounds: Vec<u32> = plan.epsilon_by_rounds.iter().map(|(t, _)| *t).collect();
+    let rounds: Vec<u32> = plan.by_rounds.iter().map(|row| row.rounds).collect();
     assert_eq!(rounds, [6, 15, 30, 60, 120]);
-    assert!(plan.epsilon_by_rounds.windows(2).all(|pair| pair[0].1 < pair[1].1));
-    let (_, all) = plan.epsilon_by_rounds[3];
-    assert!(all <= 4.0 && all > 3.99, "{all}");
-    assert_eq!(noise(&job(35, 1, Some(4.0), 10_000), 1).epsilon_by_rounds.len(), 2);
+    assert!(plan.by_rounds.windows(2).all(|pair| pair[0].charged < pair[1].charged));
+    let all = &plan.by_rounds[3];
+    assert!(all.charged <= 4.0 && all.charged > 3.99, "{all:?}");
+    // The documentation's tight figure for a budget of 4.
+    assert!((all.tight - 3.74).abs() < 0.01, "{all:?}");
+    assert!(plan.by_rounds.iter().all(|row| row.tight < row.charged && row.amplified.is_none()), "{plan:?}");
+    assert_eq!(noise(&job(35, 1, Some(4.0), 10_000), 1).by_rounds.len(), 2);
+}
+
+#[test]
+fn sampling_adds_amplified_figures_with_their_assumption() {
+    let mut job = job(35, 60, Some(4.0), 10_000);
+    job.round.participation_rate = 0.25;
+    let plan = noise(&job, 9);
+    for row in &plan.by_rounds {
+        let amplified = row.amplified.expect("the job samples");
+        assert!(amplified.pld < amplified.rdp && amplified.rdp < row.charged, "{row:?}");
+        assert!(amplified.pld < row.tight, "{row:?}");
+    }
+    // For much noise a sample of q is worth a little more than q in ε.
+    let all = &plan.by_rounds[3];
+    let pld = all.amplified.expect("the job samples").pld;
+    assert!(pld > 0.25 * all.tight * 0.8 && pld < 0.25 * all.tight * 1.5, "{all:?}");
+    let words = PlanReport::new(&job, 9).expect("plans").to_string();
+    assert!(words.contains("independent secret coin of 0.25") && words.contains("never charged"), "{words}");
+    let everybody = PlanReport::new(&TabularJob::default().spec(), 9).expect("plans").to_string();
+    assert!(
+        !everybody.contains("amplified") && everybody.contains("tight (analytic Gaussian)"),
+        "{everybody}"
+    );
+}
+
+#[test]
+fn other_settings_are_compared() {
+    let job = job(35, 60, Some(4.0), 10_000);
+    let plan = noise(&job, 9);
+    let settings = &plan.settings;
+    assert_eq!(settings.len(), 9);
+    let of = |factor: f64, rounds: u32| {
+        *settings.iter().find(|s| s.noise_factor == factor && s.rounds == rounds).expect("in the table")
+    };
+    let (_, own) = (plan.plain.as_ref(), plan.masked.as_ref().expect("masked"));
+    assert_eq!(of(1.0, 60).noise_over_clip, own.noise_over_clip);
+    assert!((of(1.0, 60).epsilon - plan.by_rounds[3].charged).abs() < 1e-12);
+    // ρ is rounds/noise²: twice the rounds cost what half of twice the variance does.
+    assert!((of(2.0, 120).epsilon / of(1.0, 30).epsilon - 1.0).abs() < 1e-4, "{settings:?}");
+    assert!(
+        of(0.5, 60).epsilon > 2.0 * of(1.0, 60).epsilon && of(0.5, 60).noise_over_clip < own.noise_over_clip
+    );
+    let words = PlanReport::new(&job, 9).expect("plans").to_string();
+    assert!(words.contains("noise of the job times 0.5") && words.contains("other settings"), "{words}");
+    assert!(words.lines().count() <= 40, "more than a screen: {words}");
+    // No rounds in the job's own mode: nothing to compare.
+    assert_eq!(noise(&job, 2).settings, []);
 }
 
 #[test]

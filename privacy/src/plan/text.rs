@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use guildhall_shared::job::Aggregation;
 
-use super::{MaskedPlan, ModePlan, PlanReport, SparsePlan};
+use super::{Amplified, MaskedPlan, ModePlan, NoisePlan, PlanReport, SettingPlan, SparsePlan};
 
 /// Honest shares above which the ε against all others together says little.
 const HONEST_SHARES_LARGE: u64 = 10;
@@ -23,18 +23,60 @@ impl Display for PlanReport {
         let Some(noise) = &self.noise else {
             return writeln!(f, "  no noise: nothing protects a shopper from whoever reads the model");
         };
-        write!(f, "  noise over clip of one release {:.2}; epsilon after rounds", noise.noise_over_bound)?;
-        for (rounds, epsilon) in &noise.epsilon_by_rounds {
-            write!(f, "  {rounds}: {epsilon:.2}")?;
-        }
-        writeln!(f)?;
+        by_rounds(noise, f)?;
         let both = [&noise.masked, &noise.plain];
         for plan in both.into_iter().flatten() {
             let chosen = if plan.mode == self.aggregation { ", as this job runs" } else { "" };
             write!(f, "{}", Chosen(plan, chosen))?;
         }
-        Ok(())
+        settings(noise, f)
     }
+}
+
+/// One line of figures behind a name.
+fn line(name: &str, figures: impl Iterator<Item = String>, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "    {name:<28}")?;
+    for figure in figures {
+        write!(f, "{figure:>9}")?;
+    }
+    writeln!(f)
+}
+
+/// ε by rounds for each accountant.
+fn by_rounds(noise: &NoisePlan, f: &mut Formatter<'_>) -> fmt::Result {
+    writeln!(f, "  noise over clip of one release {:.2}", noise.noise_over_bound)?;
+    let table = &noise.by_rounds;
+    line("epsilon after rounds", table.iter().map(|row| row.rounds.to_string()), f)?;
+    line("charged (zCDP)", table.iter().map(|row| format!("{:.2}", row.charged)), f)?;
+    line("tight (analytic Gaussian)", table.iter().map(|row| format!("{:.2}", row.tight)), f)?;
+    let amplified: Vec<Amplified> = table.iter().filter_map(|row| row.amplified).collect();
+    if amplified.len() < table.len() || amplified.is_empty() {
+        return Ok(());
+    }
+    line("amplified (RDP)", amplified.iter().map(|row| format!("{:.2}", row.rdp)), f)?;
+    line("amplified (PLD, tight)", amplified.iter().map(|row| format!("{:.2}", row.pld)), f)?;
+    writeln!(
+        f,
+        "    amplified: if every shopper enters each round by an independent secret coin of {}, against an adversary that does not see who took part; never charged",
+        noise.participation_rate
+    )
+}
+
+/// What half or twice of something would change.
+fn settings(noise: &NoisePlan, f: &mut Formatter<'_>) -> fmt::Result {
+    let Some(first) = noise.settings.first() else { return Ok(()) };
+    writeln!(f, "  other settings: epsilon charged, and noise over clip on the mean")?;
+    let same_noise = |row: &&SettingPlan| row.noise_factor == first.noise_factor;
+    let rounds = noise.settings.iter().take_while(same_noise);
+    let names = rounds.clone().map(|row| row.rounds.to_string());
+    let count = names.clone().count();
+    line("rounds", names.chain(["noise".to_string()]), f)?;
+    for row in noise.settings.chunks(count) {
+        let name = format!("noise of the job times {}", row[0].noise_factor);
+        let figures = row.iter().map(|setting| format!("{:.2}", setting.epsilon));
+        line(&name, figures.chain([format!("{:.3}", row[0].noise_over_clip)]), f)?;
+    }
+    Ok(())
 }
 
 /// A mode, and words behind its name.

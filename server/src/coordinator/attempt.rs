@@ -74,14 +74,7 @@ impl Coordinator {
         wishes: Vec<round::Output>,
         out: &mut Vec<Output>,
     ) {
-        let mut wake_at = now;
-        for wish in wishes {
-            match wish {
-                round::Output::Send { to, message } => out.push(Output::Send { to, message }),
-                round::Output::Broadcast { to, message } => out.push(Output::Broadcast { to, message }),
-                round::Output::WakeAt(at) => wake_at = at,
-            }
-        }
+        let wake_at = grant(round.attempt().sid, wishes, out).unwrap_or(now);
         match round {
             Round::Settled(settled) => self.settle(now, settled, offered_at, out),
             Round::Aborted(Aborted { attempt, reason, blame }) => {
@@ -179,17 +172,16 @@ impl Coordinator {
     /// Gives up the running attempt, if there is one, without a pause before the next.
     pub(super) fn abandon(&mut self, reason: &str, out: &mut Vec<Output>) {
         let Phase::Running { round, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
-        let mut wishes = Vec::new();
+        let (mut wishes, mut ended) = (Vec::new(), None);
         if let Round::Aborted(Aborted { attempt, reason, blame }) = round.abandon(reason, &mut wishes) {
+            ended = Some(attempt.sid);
             self.remember_end(attempt.sid);
             self.blame(attempt.round, &blame, out);
             let RoundId { round, attempt } = attempt.round;
             out.push(Output::Event(Event::RoundAborted { round, attempt, reason }));
         }
-        for wish in wishes {
-            if let round::Output::Send { to, message } = wish {
-                out.push(Output::Send { to, message });
-            }
+        if let Some(sid) = ended {
+            grant(sid, wishes, out);
         }
     }
 
@@ -214,4 +206,18 @@ impl Coordinator {
             self.finish_if_done(out);
         }
     }
+}
+
+/// Passes on what a round wants. Returns when it wants to be woken, if it says so.
+fn grant(sid: Digest, wishes: Vec<round::Output>, out: &mut Vec<Output>) -> Option<TimestampMs> {
+    let mut wake_at = None;
+    for wish in wishes {
+        match wish {
+            round::Output::Send { to, message } => out.push(Output::Send { to, message }),
+            round::Output::Broadcast { to, message } => out.push(Output::Broadcast { to, message }),
+            round::Output::Witness(updates) => out.push(Output::Witness { sid, updates }),
+            round::Output::WakeAt(at) => wake_at = Some(at),
+        }
+    }
+    wake_at
 }

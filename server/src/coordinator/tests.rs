@@ -136,7 +136,12 @@ impl Bench {
     fn update(&mut self, who: u16, offer: &Offer, values: [i64; D]) -> Result<(), CoordinatorError> {
         let mut words = Vec::new();
         offer.parameters.ring.write(&values, &mut words);
-        let header = UpdateHeader::sign(offer.sid(), Digest::of_bytes(&words), &key(who));
+        let header = UpdateHeader::sign(
+            offer.sid(),
+            Digest::of_bytes(&words),
+            guildhall_shared::tree_head::TreeHead::EMPTY,
+            &key(who),
+        );
         let message = RoundMessage::Update { header, words: &words };
         self.feed(Input::Message { from: MerchantIndex(who), message })
     }

@@ -25,6 +25,7 @@ use crate::coordinator::{Coordinator, CoordinatorError, ExpectedUpdate, Input};
 use crate::error::ServerError;
 use crate::event::Events;
 use crate::federation::Federation;
+use crate::mirror::Mirror;
 use crate::round::TimestampMs;
 use crate::transport::Connection;
 use sessions::Session;
@@ -97,6 +98,7 @@ pub async fn ask<T>(
 /// The hub.
 pub struct Hub {
     federation: Arc<Federation>,
+    mirror: Mirror,
     events: Events,
     traffic: Arc<Traffic>,
     expected: watch::Sender<Option<Arc<ExpectedUpdate>>>,
@@ -119,6 +121,7 @@ impl Hub {
     /// With nobody connected.
     pub fn new(
         federation: Arc<Federation>,
+        mirror: Mirror,
         events: Events,
         traffic: Arc<Traffic>,
         expected: watch::Sender<Option<Arc<ExpectedUpdate>>>,
@@ -127,6 +130,7 @@ impl Hub {
     ) -> Self {
         Hub {
             federation,
+            mirror,
             events,
             traffic,
             expected,

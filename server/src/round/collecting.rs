@@ -5,12 +5,13 @@
 //! it comes back in time its update still counts. A merchant whose acceptance came too late is told that the attempt goes on
 //! without it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{Abort, Receipt, UpdateHeader, Verdict};
 use guildhall_shared::ring::RingVector;
+use guildhall_shared::secagg::transcript::SignedUpdate;
 
 use super::phase::Phase;
 use super::{Aborted, Attempt, Blame, Fault, Output, Round, RoundMessage, Settled, TimestampMs};
@@ -21,7 +22,7 @@ pub struct Collecting {
     attempt: Attempt,
     participants: BTreeSet<MerchantIndex>,
     awaited: BTreeSet<MerchantIndex>,
-    contributors: BTreeSet<MerchantIndex>,
+    updates: BTreeMap<MerchantIndex, SignedUpdate>,
     sum: RingVector,
     deadline: TimestampMs,
 }
@@ -37,8 +38,8 @@ impl Collecting {
         out.push(Output::WakeAt(deadline));
         let sum = RingVector::zero(attempt.ring, attempt.dimension);
         let awaited = participants.clone();
-        let contributors = BTreeSet::new();
-        Round::Collecting(Collecting { attempt, participants, awaited, contributors, sum, deadline })
+        let updates = BTreeMap::new();
+        Round::Collecting(Collecting { attempt, participants, awaited, updates, sum, deadline })
     }
 
     /// Who takes part.
@@ -59,12 +60,18 @@ impl Collecting {
         self.sum.add_bytes(words).map_err(|error| length(error.found))
     }
 
+    fn witness(&self, out: &mut Vec<Output>) {
+        if !self.updates.is_empty() {
+            out.push(Output::Witness(self.updates.values().copied().collect()));
+        }
+    }
+
     fn shortfall(&self) -> String {
-        let missing = self.participants.difference(&self.contributors).copied();
+        let missing = self.participants.iter().filter(|one| !self.updates.contains_key(one)).copied();
         format!(
             "expected updates of a quorum of {}, found {}; none from {}",
             self.attempt.quorum,
-            self.contributors.len(),
+            self.updates.len(),
             self.attempt.names(missing)
         )
     }
@@ -107,14 +114,13 @@ impl Phase for Collecting {
             RoundMessage::Update { .. } if !self.participants.contains(&from) => {
                 Err(Fault::Stranger { expected: "a merchant that accepted in time" })
             }
-            RoundMessage::Update { .. } if self.contributors.contains(&from) => {
-                Err(Fault::Repeated { found })
-            }
+            RoundMessage::Update { .. } if self.updates.contains_key(&from) => Err(Fault::Repeated { found }),
             RoundMessage::Update { header, words } => {
                 header.verify(&key)?;
                 self.add(&header, words)?;
                 self.awaited.remove(&from);
-                self.contributors.insert(from);
+                let UpdateHeader { hash, head, .. } = header;
+                self.updates.insert(from, SignedUpdate { merchant: from, hash, head });
                 let receipt = Receipt { sid: self.attempt.sid, verdict: Verdict::Added };
                 out.push(Output::Send { to: from, message: receipt.into() });
                 Ok(())
@@ -131,20 +137,23 @@ impl Phase for Collecting {
         if !self.awaited.is_empty() && now < self.deadline {
             return Round::Collecting(self);
         }
-        if self.contributors.is_empty() || self.contributors.len() < self.attempt.quorum {
+        if self.updates.is_empty() || self.updates.len() < self.attempt.quorum {
             let reason = self.shortfall();
             return self.abandon(reason, out);
         }
+        self.witness(out);
+        let contributors: BTreeSet<MerchantIndex> = self.updates.keys().copied().collect();
         Round::Settled(Settled {
             attempt: self.attempt,
-            dropped: self.participants.difference(&self.contributors).copied().collect(),
-            contributors: self.contributors,
+            dropped: self.participants.difference(&contributors).copied().collect(),
+            contributors,
             sum: self.sum,
             blame: Blame::default(),
         })
     }
 
     fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
+        self.witness(out);
         Aborted::abort(self.attempt, self.participants, reason, Blame::default(), out)
     }
 }

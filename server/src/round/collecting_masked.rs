@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use guildhall_shared::id::MerchantIndex;
-use guildhall_shared::message::{Complaint, Receipt, UpdateHeader, Verdict};
+use guildhall_shared::message::{Complaint, Receipt, SurvivingUpdate, UpdateHeader, Verdict};
 use guildhall_shared::secagg::server;
 
 use super::attendance::{Attendance, TOO_LATE, tell};
@@ -145,6 +145,7 @@ impl Phase for CollectingMasked {
             Ok((signatures, message)) => {
                 let late = members.difference(&survivors).copied().collect();
                 tell(&attempt, attendance.unaware(&late), TOO_LATE, out);
+                out.push(Output::Witness(message.updates.iter().map(SurvivingUpdate::statement).collect()));
                 let to = attendance.present(&survivors);
                 out.push(Output::Broadcast { to, message: message.into() });
                 let ending = Ending { attempt, secagg, started, survivors, blame };
@@ -158,6 +159,10 @@ impl Phase for CollectingMasked {
     }
 
     fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
+        let seen: Vec<_> = self.updates.updates().map(SurvivingUpdate::statement).collect();
+        if !seen.is_empty() {
+            out.push(Output::Witness(seen));
+        }
         let (told, blame) = (self.attendance.unaware(&self.members), self.blame());
         Aborted::abort(self.attempt, told, reason, blame, out)
     }

@@ -89,7 +89,12 @@ fn words(values: &[i64]) -> Vec<u8> {
 }
 
 fn update(who: u16, bytes: &[u8]) -> UpdateHeader {
-    UpdateHeader::sign(offer_and_attempt().0.sid(), Digest::of_bytes(bytes), &key(who))
+    UpdateHeader::sign(
+        offer_and_attempt().0.sid(),
+        Digest::of_bytes(bytes),
+        guildhall_shared::tree_head::TreeHead::EMPTY,
+        &key(who),
+    )
 }
 
 fn say(
@@ -259,7 +264,12 @@ fn every_refusal_names_merchant_round_expected_and_found() {
         (
             0,
             RoundMessage::Update {
-                header: UpdateHeader::sign(sid, Digest::of_bytes(&bytes), &forged_key),
+                header: UpdateHeader::sign(
+                    sid,
+                    Digest::of_bytes(&bytes),
+                    guildhall_shared::tree_head::TreeHead::EMPTY,
+                    &forged_key,
+                ),
                 words: &bytes,
             },
             "signature",
@@ -365,7 +375,12 @@ fn make_update(who: u16, flaw: Flaw, values: &[i64]) -> (UpdateHeader, Vec<u8>) 
     if flaw == Flaw::Length {
         bytes.pop();
     }
-    let header = UpdateHeader::sign(sid, Digest::of_bytes(&bytes), &signer);
+    let header = UpdateHeader::sign(
+        sid,
+        Digest::of_bytes(&bytes),
+        guildhall_shared::tree_head::TreeHead::EMPTY,
+        &signer,
+    );
     if flaw == Flaw::Content {
         bytes[0] ^= 1;
     }

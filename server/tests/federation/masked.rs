@@ -73,7 +73,11 @@ impl Session<'_> {
         let mut vector = RingVector::from_integers(parameters.ring, &integers);
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (state, header) = state.sign(Digest::of_bytes(&words), &self.member.identity);
+        let (state, header) = state.sign(
+            Digest::of_bytes(&words),
+            guildhall_shared::tree_head::TreeHead::EMPTY,
+            &self.member.identity,
+        );
         (state, frame(UPDATE_KIND, &join_vector(&wire::encode(&header).expect("encodes"), &words)))
     }
 
@@ -84,7 +88,7 @@ impl Session<'_> {
 
     async fn unmask(&mut self, state: Certified) {
         let ServerMessage::Certificate(certificate) = self.hear().await else { panic!("a certificate") };
-        let unmask = state.unmask(&certificate, &self.member.identity).expect("a good certificate");
+        let (unmask, _) = state.unmask(&certificate, &self.member.identity).expect("a good certificate");
         self.say(unmask).await;
     }
 

@@ -170,7 +170,12 @@ impl Member {
             model: None,
         };
         session
-            .say(Hello { federation: self.enrolled.federation, roster: None, software: name("raw-client") })
+            .say(Hello {
+                federation: self.enrolled.federation,
+                roster: None,
+                software: name("raw-client"),
+                nonce: [1; 32],
+            })
             .await;
         match session.hear().await {
             ServerMessage::Welcome(welcome) => session.roster = welcome.roster,
@@ -345,7 +350,12 @@ impl Session<'_> {
     pub fn update_frame(&self, offer: &Offer, value: i64) -> Vec<u8> {
         let mut words = Vec::new();
         self.parameters().ring.write(&vec![value; self.parameters().parameters as usize], &mut words);
-        let header = UpdateHeader::sign(offer.sid(), Digest::of_bytes(&words), &self.member.identity);
+        let header = UpdateHeader::sign(
+            offer.sid(),
+            Digest::of_bytes(&words),
+            guildhall_shared::tree_head::TreeHead::EMPTY,
+            &self.member.identity,
+        );
         frame(UPDATE_KIND, &join_vector(&wire::encode(&header).expect("encodes"), &words))
     }
 

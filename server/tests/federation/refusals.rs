@@ -67,9 +67,17 @@ async fn strangers_get_no_session() {
 
     // A member that speaks of another federation, and one that pinned another roster.
     for (hello, part) in [
-        (Hello { federation: none, roster: None, software: name("x") }, "expected a member of federation"),
         (
-            Hello { federation: members[0].enrolled.federation, roster: Some(none), software: name("x") },
+            Hello { federation: none, roster: None, software: name("x"), nonce: [1; 32] },
+            "expected a member of federation",
+        ),
+        (
+            Hello {
+                federation: members[0].enrolled.federation,
+                roster: Some(none),
+                software: name("x"),
+                nonce: [1; 32],
+            },
             "expected the roster",
         ),
     ] {

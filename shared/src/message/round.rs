@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::id::{MerchantIndex, RoundId};
 use crate::identity::{IdentityKey, PublicKey, Signature, SignatureError};
 use crate::round_parameters::RoundParameters;
+use crate::tree_head::TreeHead;
 use crate::wire;
 
 /// M0: the server offers an attempt at a round.
@@ -142,17 +143,20 @@ pub struct UpdateHeader {
     pub sid: Digest,
     /// SHA-256 of the words' bytes; what the merchant's ledger committed.
     pub hash: Digest,
+    /// The merchant's ledger with that COMMIT in it: whoever sees it becomes a witness.
+    pub head: TreeHead,
     /// By the merchant's identity.
     pub signature: Signature,
 }
 
 impl UpdateHeader {
     /// Bytes of its encoding.
-    pub const BYTES: usize = 128;
+    pub const BYTES: usize = 168;
 
     /// Signs an update's header.
-    pub fn sign(sid: Digest, hash: Digest, key: &IdentityKey) -> Self {
-        UpdateHeader { sid, hash, signature: key.sign(UPDATE_LABEL, &[&sid.0, &hash.0]) }
+    pub fn sign(sid: Digest, hash: Digest, head: TreeHead, key: &IdentityKey) -> Self {
+        let signature = key.sign(UPDATE_LABEL, &[&sid.0, &hash.0, &head.statement()]);
+        UpdateHeader { sid, hash, head, signature }
     }
 
     /// Checks the merchant's signature.
@@ -160,7 +164,7 @@ impl UpdateHeader {
     /// # Errors
     /// [`SignatureError`].
     pub fn verify(&self, key: &PublicKey) -> Result<(), SignatureError> {
-        key.verify(UPDATE_LABEL, &[&self.sid.0, &self.hash.0], &self.signature)
+        key.verify(UPDATE_LABEL, &[&self.sid.0, &self.hash.0, &self.head.statement()], &self.signature)
     }
 }
 

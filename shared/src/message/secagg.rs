@@ -7,6 +7,8 @@ use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::Signature;
 use crate::secagg::agreement::AgreementKey;
+use crate::secagg::transcript::SignedUpdate;
+use crate::tree_head::TreeHead;
 
 /// M1: the merchant reserved its budget, takes part, and names two fresh public keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +126,18 @@ pub struct SurvivingUpdate {
     pub merchant: MerchantIndex,
     /// H(y).
     pub hash: Digest,
+    /// The merchant's ledger with the COMMIT of H(y) in it.
+    pub head: TreeHead,
     /// The signature of its M5.
     pub signature: Signature,
+}
+
+impl SurvivingUpdate {
+    /// What the signature is over, beside the transcript.
+    pub fn statement(&self) -> SignedUpdate {
+        let SurvivingUpdate { merchant, hash, head, .. } = *self;
+        SignedUpdate { merchant, hash, head }
+    }
 }
 
 /// M6: U3, with everybody's signed update hash, ascending.

@@ -13,6 +13,7 @@ use crate::round_parameters::{RoundMode, RoundParameters};
 use crate::secagg::agreement::AgreementKey;
 use crate::secagg::{Graph, MaskGenerator, SecaggParameters};
 use crate::task::Task;
+use crate::tree_head::TreeHead;
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("legal")
@@ -132,10 +133,18 @@ fn forwarded_shares(members: std::ops::Range<u16>, dealers: std::ops::Range<u16>
     }
 }
 
+const HEAD: TreeHead = TreeHead { size: 5, root: Digest([8; 32]) };
+
+fn witness() -> WitnessAnswer {
+    let seen = WitnessedHead { head: HEAD, time_unix_s: 9, cosignature: signature(6) };
+    WitnessAnswer { seen: Some(seen), signature: signature(7) }
+}
+
 fn survivors(members: std::ops::Range<u16>) -> Survivors {
     let update = |merchant| SurvivingUpdate {
         merchant: MerchantIndex(merchant),
         hash: digest(2),
+        head: HEAD,
         signature: signature(3),
     };
     Survivors { sid: digest(1), updates: members.map(update).collect() }
@@ -194,7 +203,8 @@ fn server_messages() -> Vec<ServerMessage> {
 
 fn plain_client_messages() -> Vec<ClientMessage> {
     vec![
-        Hello { federation: digest(1), roster: Some(digest(2)), software: name("0.1.0") }.into(),
+        Hello { federation: digest(1), roster: Some(digest(2)), software: name("0.1.0"), nonce: [3; 32] }
+            .into(),
         CatchUp { job: digest(1), version: 7 }.into(),
         Ready { job: digest(1), version: 7, model: digest(2) }.into(),
         Accept { sid: digest(1), model: digest(2), parameters: digest(3), signature: signature(4) }.into(),
@@ -226,8 +236,12 @@ fn plain_server_messages() -> Vec<ServerMessage> {
     };
     let roll_back = RollBack { job: digest(1), version: 9, to: 4, model: digest(2), signature: signature(0) };
     vec![
-        Welcome { federation: digest(1), roster: Some(SignedRoster::sign(roster, &key).expect("good")) }
-            .into(),
+        Welcome {
+            federation: digest(1),
+            roster: Some(SignedRoster::sign(roster, &key).expect("good")),
+            witness: witness(),
+        }
+        .into(),
         Job::sign(job(), digest(3), 7, &key).into(),
         offer.sign(&key).into(),
         Begin { sid: digest(1), participants: vec![MerchantIndex(0), MerchantIndex(8)] }.into(),
@@ -277,7 +291,7 @@ fn result_header() -> ResultHeader {
 /// Frames of all messages, one `name hex` a line, as they stand in `golden.txt`.
 fn all_frames() -> String {
     let key = IdentityKey::from_secret(&[5; 32]);
-    let update = wire::encode(&UpdateHeader::sign(digest(1), digest(2), &key)).expect("encodes");
+    let update = wire::encode(&UpdateHeader::sign(digest(1), digest(2), HEAD, &key)).expect("encodes");
     let result = wire::encode(&result_header()).expect("encodes");
     let words: Vec<u8> = (0..16).collect();
     let mut lines = Vec::new();
@@ -353,8 +367,11 @@ fn a_full_roster_fits_its_limit() {
         certificate: Digest::of("x", &[&i.to_le_bytes()]),
     };
     let roster = Roster { federation: digest(1), entries: (0..1000).map(entry).collect() };
-    let welcome =
-        Welcome { federation: digest(1), roster: Some(SignedRoster { roster, signature: signature(1) }) };
+    let welcome = Welcome {
+        federation: digest(1),
+        roster: Some(SignedRoster { roster, signature: signature(1) }),
+        witness: witness(),
+    };
     let frame = ServerMessage::from(welcome).to_frame().expect("encodes");
     assert!(frame.len() - HEADER_BYTES <= 1 << 20, "{}", frame.len());
     let begin = Begin { sid: digest(1), participants: (0..1000).map(MerchantIndex).collect() };
@@ -437,7 +454,7 @@ fn revealed_shares_do_not_print() {
 
 #[test]
 fn update_headers_have_a_fixed_size() {
-    let header = UpdateHeader { sid: digest(1), hash: digest(2), signature: signature(3) };
+    let header = UpdateHeader { sid: digest(1), hash: digest(2), head: HEAD, signature: signature(3) };
     assert_eq!(wire::encode(&header).expect("encodes").len(), UpdateHeader::BYTES);
 }
 

@@ -69,7 +69,7 @@ fn attempt(facts: &Arc<Facts>, keys: &[IdentityKey], gone: impl Fn(u8, u16) -> b
         let mut vector = RingVector::from_integers(facts.ring, &input(i));
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (state, header) = state.sign(Digest::of_bytes(&words), key);
+        let (state, header) = state.sign(Digest::of_bytes(&words), crate::tree_head::TreeHead::EMPTY, key);
         collecting.receive(MerchantIndex(i), &header, &words).expect("good");
         uploaded.insert(i, state);
     }
@@ -83,7 +83,7 @@ fn attempt(facts: &Arc<Facts>, keys: &[IdentityKey], gone: impl Fn(u8, u16) -> b
     assert!(certifying.is_complete());
     let (mut unmasking, certificate) = certifying.close().expect("enough");
     for (i, state) in certified.into_iter().filter(|(i, _)| !gone(9, *i)) {
-        let message = state.unmask(&certificate, &keys[usize::from(i)]).expect("good");
+        let (message, _) = state.unmask(&certificate, &keys[usize::from(i)]).expect("good");
         unmasking.receive(MerchantIndex(i), &message).expect("good");
     }
     assert!(unmasking.is_complete());

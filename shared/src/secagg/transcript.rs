@@ -5,6 +5,8 @@
 //! everybody's update hash. Each covers the session id, and through it the federation, the job, the model, the round's
 //! parameters, the pinned roster and the server's nonce.
 
+use serde::{Deserialize, Serialize};
+
 use super::Facts;
 use super::agreement::AgreementKey;
 use crate::digest::Digest;
@@ -13,6 +15,7 @@ use crate::identity::{IdentityKey, Signature, SignatureError, Verifier};
 use crate::message::{
     Advertise, Complaint, DealtShare, MemberKeys, RevealedShare, SealedShares, ShareHashes, Shares,
 };
+use crate::tree_head::TreeHead;
 use crate::wire;
 
 const ADVERTISE: &str = "guildhall secagg advertise v1";
@@ -44,10 +47,15 @@ pub fn members_digest(sid: &Digest, members: &[MerchantIndex]) -> Digest {
     Digest::of(MEMBERS, &[&sid.0, &bytes])
 }
 
-/// The digest of U3: members in ascending order, each with its H(y).
-pub fn survivors_digest(transcript: &Transcript, updates: &[(MerchantIndex, Digest)]) -> Digest {
-    let bytes: Vec<u8> =
-        updates.iter().flat_map(|(member, hash)| index(*member).into_iter().chain(hash.0)).collect();
+/// The digest of U3: members in ascending order, each with its H(y) and the head of its ledger. Signing it signs that
+/// these heads were seen.
+pub fn survivors_digest(transcript: &Transcript, updates: &[SignedUpdate]) -> Digest {
+    let bytes: Vec<u8> = updates
+        .iter()
+        .flat_map(|update| {
+            index(update.merchant).into_iter().chain(update.hash.0).chain(update.head.statement())
+        })
+        .collect();
     let Transcript { sid, roster, members } = transcript;
     Digest::of(SURVIVORS, &[&sid.0, &roster.0, &members.0, &bytes])
 }
@@ -55,6 +63,17 @@ pub fn survivors_digest(transcript: &Transcript, updates: &[(MerchantIndex, Dige
 /// The commitment to a merchant's self-mask seed.
 pub fn seed_commitment(sid: &Digest, dealer: MerchantIndex, seed: &[u8; 32]) -> Digest {
     Digest::of(COMMITMENT, &[&sid.0, &index(dealer), seed])
+}
+
+/// What one survivor's M5 says: whose update, H(y), and its ledger with the COMMIT in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedUpdate {
+    /// Whose.
+    pub merchant: MerchantIndex,
+    /// H(y).
+    pub hash: Digest,
+    /// Its ledger.
+    pub head: TreeHead,
 }
 
 /// Which of a dealer's two secrets a share is of.
@@ -87,7 +106,7 @@ pub fn share_hash(
 }
 
 /// What everybody who took the same part in the same attempt knows alike up to M4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
     /// The attempt.
     pub sid: Digest,
@@ -207,10 +226,10 @@ pub fn verify_complaint(complaint: &Complaint, key: &Verifier) -> Result<(), Sig
     key.verify(COMPLAINT, &[&complaint.sid.0, &index(complaint.about)], &complaint.signature)
 }
 
-/// Signs M5: H(y) under what the signer saw so far.
-pub fn sign_update(transcript: &Transcript, hash: &Digest, key: &IdentityKey) -> Signature {
+/// Signs M5: H(y) and the head of the signer's ledger, under what it saw so far.
+pub fn sign_update(transcript: &Transcript, hash: &Digest, head: &TreeHead, key: &IdentityKey) -> Signature {
     let Transcript { sid, roster, members } = transcript;
-    key.sign(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0])
+    key.sign(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0, &head.statement()])
 }
 
 /// Checks the signature of an M5.
@@ -220,11 +239,12 @@ pub fn sign_update(transcript: &Transcript, hash: &Digest, key: &IdentityKey) ->
 pub fn verify_update(
     transcript: &Transcript,
     hash: &Digest,
+    head: &TreeHead,
     key: &Verifier,
     signature: &Signature,
 ) -> Result<(), SignatureError> {
     let Transcript { sid, roster, members } = transcript;
-    key.verify(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0], signature)
+    key.verify(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0, &head.statement()], signature)
 }
 
 /// Signs M7: the digest of U3.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::frame;
+use guildhall_shared::id::Name;
 use guildhall_shared::id::{MerchantIndex, RoundId};
 use guildhall_shared::identity::Signature;
 use guildhall_shared::job::PrivacySpec;
@@ -12,9 +13,11 @@ use guildhall_shared::message::{
     Advertise, Certificate, Certify, ClientMessage, ForwardedShares, RESULT_KIND, ResultHeader, RoundRoster,
     ServerMessage, Shares, Survivors, UPDATE_KIND, Unmask, UpdateHeader, Welcome, join_vector,
 };
+use guildhall_shared::message::{Hello, SurvivingUpdate, WitnessAnswer};
 use guildhall_shared::ring::{RingVector, RingWidth};
-use guildhall_shared::secagg::transcript::{self, Transcript};
+use guildhall_shared::secagg::transcript::{self, SignedUpdate, Transcript};
 use guildhall_shared::secagg::{Facts, MaskGenerator, client, server};
+use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire;
 
 use crate::fixture::{DIMENSION, Fixture, Gone, federation_key, identity, secret, session_seed};
@@ -69,7 +72,7 @@ pub fn run(fixture: &Fixture) -> Attempt {
         let mut vector = RingVector::from_integers(facts.ring, &fixture.integers(i));
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (state, header) = state.sign(Digest::of_bytes(&words), &identity(i.0));
+        let (state, header) = state.sign(Digest::of_bytes(&words), head(i), &identity(i.0));
         collecting.receive(i, &header, &words).expect("good");
         uploaded.insert(i, state);
         updates.insert(i, (header, words));
@@ -85,7 +88,7 @@ pub fn run(fixture: &Fixture) -> Attempt {
     let (mut unmasking, certificate) = certifying.close().expect("enough");
     let mut unmask = By::new();
     for (i, state) in certified.into_iter().filter(|(i, _)| fixture.takes_part(*i, Gone::Unmasking)) {
-        let message = state.unmask(&certificate, &identity(i.0)).expect("good");
+        let (message, _) = state.unmask(&certificate, &identity(i.0)).expect("good");
         unmasking.receive(i, &message).expect("good");
         unmask.insert(i, message);
     }
@@ -110,22 +113,27 @@ pub fn run(fixture: &Fixture) -> Attempt {
 }
 
 /// T1, H(U2), and U3 with its update hashes.
+/// A ledger head of each merchant's own.
+pub fn head(merchant: MerchantIndex) -> TreeHead {
+    TreeHead { size: 100 + u64::from(merchant.0), root: Digest(secret("ledger root", merchant.0)) }
+}
+
 fn transcript(
     facts: &Facts,
     roster: &RoundRoster,
     shares: &By<Shares>,
     survivors: &Survivors,
-) -> (Transcript, Vec<(MerchantIndex, Digest)>) {
+) -> (Transcript, Vec<SignedUpdate>) {
     let members: Vec<MerchantIndex> = shares.keys().copied().collect();
     let transcript = Transcript {
         sid: facts.sid,
         roster: transcript::roster_digest(&facts.sid, &roster.members),
         members: transcript::members_digest(&facts.sid, &members),
     };
-    (transcript, survivors.updates.iter().map(|update| (update.merchant, update.hash)).collect())
+    (transcript, survivors.updates.iter().map(SurvivingUpdate::statement).collect())
 }
 
-fn result(fixture: &Fixture, survivors: &[(MerchantIndex, Digest)], words: &[u8]) -> Vec<u8> {
+fn result(fixture: &Fixture, survivors: &[SignedUpdate], words: &[u8]) -> Vec<u8> {
     let offer = fixture.offer();
     let header = ResultHeader {
         job: offer.job,
@@ -133,7 +141,7 @@ fn result(fixture: &Fixture, survivors: &[(MerchantIndex, Digest)], words: &[u8]
         round: RoundId { ..offer.round },
         version: offer.version + 1,
         model: Digest(secret("model", 1)),
-        contributors: survivors.iter().map(|(merchant, _)| *merchant).collect(),
+        contributors: survivors.iter().map(|update| update.merchant).collect(),
         sum: Digest::of_bytes(words),
         signature: Signature([[0; 32]; 2]),
     };
@@ -191,7 +199,11 @@ pub fn to_json(fixture: &Fixture, attempt: &Attempt) -> Json {
         panic!("a private job")
     };
     let round = &fixture.job.round;
-    let welcome = Welcome { federation: fixture.offer().federation, roster: Some(fixture.signed_roster()) };
+    let federation = fixture.offer().federation;
+    let hello =
+        Hello { federation, roster: None, software: Name::new("vectors").expect("legal"), nonce: [7; 32] };
+    let witness = WitnessAnswer::sign(&hello, &Name::new("m0").expect("legal"), None, &federation_key());
+    let welcome = Welcome { federation, roster: Some(fixture.signed_roster()), witness };
     let messages: Vec<Json> = attempt
         .messages(fixture)
         .into_iter()
@@ -222,6 +234,7 @@ pub fn to_json(fixture: &Fixture, attempt: &Attempt) -> Json {
         "federation_secret": hex::encode(secret("federation key", 0)),
         "identity_secrets": secrets("identity"),
         "session_seeds": secrets("session seed"),
+        "ledger_heads": fixture.indices().map(|i| hex::encode(head(i).statement())).collect::<Vec<_>>(),
         "integers": fixture.indices().map(|i| fixture.integers(i)).collect::<Vec<_>>(),
         "gone": fixture.gone.iter().map(|(who, since)| json!([*who, since.describe()])).collect::<Vec<_>>(),
         "welcome": hex::encode(server_frame(welcome)),

@@ -10,6 +10,7 @@ use guildhall_shared::message::{
     CertificateSignature, Certify, Complaint, DealtShare, MemberKeys, Offer, Survivors, Unmask,
 };
 use guildhall_shared::secagg::agreement::AgreementKey;
+use guildhall_shared::secagg::transcript::SignedUpdate;
 use guildhall_shared::secagg::transcript::{self, Transcript};
 
 use crate::attempt::{self, Attempt, client_frame, server_frame, update_frame};
@@ -274,7 +275,7 @@ fn updates(cases: &mut Cases) {
     cases.up(1, ("an M5 of another attempt", "Update", "session"), update_frame(&bad, &words));
     let other = Transcript { members: Digest([0; 32]), ..cases.attempt.transcript };
     let mut bad = header.clone();
-    bad.signature = transcript::sign_update(&other, &header.hash, &identity(1));
+    bad.signature = transcript::sign_update(&other, &header.hash, &header.head, &identity(1));
     let what = ("an M5 by somebody who saw another U2", "Update", "signature");
     cases.up(1, what, update_frame(&bad, &words));
 }
@@ -344,14 +345,16 @@ fn survivors(cases: &mut Cases) {
     with("a survivor outside U2", "stranger", &|bad| {
         let mut outside = bad.updates[0].clone();
         outside.merchant = MerchantIndex(0);
-        outside.signature = transcript::sign_update(&transcript, &outside.hash, &identity(0));
+        outside.signature = transcript::sign_update(&transcript, &outside.hash, &outside.head, &identity(0));
         bad.updates.insert(0, outside);
     });
     with("another hash for a survivor", "signature", &|bad| bad.updates[0].hash.0[0] ^= 1);
+    with("another ledger head for a survivor", "signature", &|bad| bad.updates[0].head.size += 1);
+    with("another ledger head for the receiver", "own entry", &|bad| bad.updates[1].head.root.0[0] ^= 1);
     with("a survivor who saw another U2", "signature", &|bad| {
         let other = Transcript { members: Digest([0; 32]), ..transcript };
-        bad.updates[3].signature =
-            transcript::sign_update(&other, &bad.updates[3].hash, &identity(bad.updates[3].merchant.0));
+        let SignedUpdate { merchant, hash, head } = bad.updates[3].statement();
+        bad.updates[3].signature = transcript::sign_update(&other, &hash, &head, &identity(merchant.0));
     });
     with("survivors of another attempt", "session", &|bad| bad.sid = Digest([0; 32]));
 }

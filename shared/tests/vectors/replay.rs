@@ -108,7 +108,10 @@ fn uploaded(case: &Case, receiver: MerchantIndex) -> Uploaded {
     let (attempt, key) = (&case.attempt, identity(receiver.0));
     let masking = sharing(case, receiver).receive(&attempt.forwarded[&receiver], &key).expect("good");
     let (_, masked) = masking.masks().expect("good");
-    masked.sign(attempt.updates[&receiver].0.hash, &key).0
+    {
+        let header = &attempt.updates[&receiver].0;
+        masked.sign(header.hash, header.head, &key).0
+    }
 }
 
 fn fault(fault: Fault) -> &'static str {

@@ -8,6 +8,7 @@ use guildhall_shared::message::{CertificateSignature, DealtShare, MemberKeys, Sh
 use guildhall_shared::secagg::Facts;
 use guildhall_shared::secagg::agreement::{AgreementKey, Route, SecretKey, SharePair};
 use guildhall_shared::secagg::transcript::{self, Secret, Transcript};
+use guildhall_shared::tree_head::TreeHead;
 
 use super::federation::Session;
 
@@ -160,7 +161,9 @@ impl<'a> Colluders<'a> {
         hash: Digest,
     ) -> SurvivingUpdate {
         let identity = self.session.federation.identity(colluder);
-        SurvivingUpdate { merchant, hash, signature: transcript::sign_update(transcript, &hash, identity) }
+        let head = TreeHead::EMPTY;
+        let signature = transcript::sign_update(transcript, &hash, &head, identity);
+        SurvivingUpdate { merchant, hash, head, signature }
     }
 
     /// M7 of a colluder, over anything, in anybody's name.

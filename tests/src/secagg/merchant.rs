@@ -10,6 +10,7 @@ use guildhall_shared::message::{
 };
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::client::{self, Advertised, Breach, Certified, Sharing, Uploaded};
+use guildhall_shared::tree_head::TreeHead;
 
 use super::federation::Session;
 
@@ -84,7 +85,7 @@ impl<'a> Merchant<'a> {
         let mut vector = self.input.clone();
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (stage, header) = masked.sign(Digest::of_bytes(&words), self.identity);
+        let (stage, header) = masked.sign(Digest::of_bytes(&words), TreeHead::EMPTY, self.identity);
         self.stage = Stage::Uploaded(Box::new(stage));
         Ok(Upload { header, words })
     }
@@ -109,7 +110,9 @@ impl<'a> Merchant<'a> {
     /// [`Refusal`].
     pub fn unmask(&mut self, message: &Certificate) -> Result<Unmask, Refusal> {
         match self.take() {
-            Stage::Certified(stage) => stage.unmask(message, self.identity).map_err(Refusal::Breach),
+            Stage::Certified(stage) => {
+                stage.unmask(message, self.identity).map(|(unmask, _)| unmask).map_err(Refusal::Breach)
+            }
             other => self.not_in_stage(other),
         }
     }

@@ -1,6 +1,7 @@
 //! The stage: a folder as `join` leaves it, a scripted server, and a client that runs in a task.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::identity::{IdentityKey, PublicKey};
 use guildhall_shared::job::JobSpec;
-use guildhall_shared::message::ClientMessage;
+use guildhall_shared::message::{ClientMessage, WitnessedHead};
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -76,6 +77,8 @@ pub struct Scene {
     contribution: Contribution,
     pub seed: DrawSeed,
     pub halt_at: Option<HaltAt>,
+    /// What the server says it saw of the ledger.
+    pub seen: Option<WitnessedHead>,
     events: Arc<Mutex<Vec<Event>>>,
     stop: watch::Sender<u32>,
 }
@@ -126,6 +129,7 @@ impl Scene {
             contribution,
             seed,
             halt_at: None,
+            seen: None,
             events,
             stop,
         }
@@ -178,8 +182,8 @@ impl Scene {
     /// From Hello to Ready.
     pub async fn open_session(&self) -> FakeSession {
         let mut session = self.accept().await;
-        assert!(matches!(session.hear().await, ClientMessage::Hello(_)));
-        session.say(self.server.welcome()).await;
+        let ClientMessage::Hello(hello) = session.hear().await else { panic!("says Hello first") };
+        session.say(self.server.welcome_to(&hello, self.seen)).await;
         session.say(self.server.announcement()).await;
         assert!(matches!(session.hear().await, ClientMessage::CatchUp(_)));
         assert!(matches!(session.hear().await, ClientMessage::Ready(_)));
@@ -199,6 +203,11 @@ impl Scene {
         while !self.events().iter().any(&told) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// The folder of the ledger.
+    pub fn ledger_folder(&self) -> PathBuf {
+        Folder::at(self.dir.path()).ledger()
     }
 
     fn ledger(&self) -> Result<Ledger, LedgerError> {

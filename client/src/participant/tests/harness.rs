@@ -8,7 +8,9 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::identity::IdentityKey;
 use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
-use guildhall_shared::message::{ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader};
+use guildhall_shared::message::{
+    ClientMessage, DeclineReason, ResultHeader, ServerMessage, UpdateHeader, WitnessedHead,
+};
 use guildhall_shared::model_spec::{Architecture, ModelSpec};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
@@ -16,8 +18,9 @@ use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::task::{FeatureSpec, Task, Transform};
+use guildhall_shared::tree_head::TreeHead;
 
-use super::server::Server;
+use super::server::{NONCE, Server};
 use crate::participant::{
     AttemptStage, Input, JobPattern, Outcome, Output, Participant, Permission, Policy, Refused, Report,
     ReserveRefusal, Standing, TrainOrder,
@@ -123,6 +126,8 @@ pub struct Shell {
     pub hold_training: bool,
     pub ledger_seen: Option<RoundId>,
     /// Begin times, for the slot.
+    /// What witnesses said of the ledger.
+    pub compared: Vec<WitnessedHead>,
     begun_ms: BTreeMap<Digest, u64>,
     disk: BTreeMap<u32, Arc<ModelState>>,
     model0: Arc<ModelState>,
@@ -157,6 +162,7 @@ impl Shell {
             without_entropy: false,
             hold_training: false,
             ledger_seen: None,
+            compared: Vec::new(),
             begun_ms: BTreeMap::new(),
             disk: BTreeMap::new(),
             model0: Arc::new(ModelState::initial(&server.job)),
@@ -166,7 +172,7 @@ impl Shell {
     }
 
     pub fn connect(&mut self) {
-        self.feed(Input::Connected).unwrap();
+        self.feed(Input::Connected { nonce: NONCE }).unwrap();
     }
 
     pub fn disconnect(&mut self) {
@@ -253,14 +259,16 @@ impl Shell {
             Output::Commit { sid } => {
                 assert!(self.is_open(&sid) && self.trains.contains(&sid), "a commitment follows training");
                 self.committed.push(sid);
-                return Some(Input::Committed { sid, hash: Digest::of_bytes(&self.vectors[&sid]) });
+                let hash = Digest::of_bytes(&self.vectors[&sid]);
+                return Some(Input::Committed { sid, hash, head: TreeHead::EMPTY });
             }
             Output::Upload { header } => self.upload(header),
-            Output::Settle { sid, outcome } => {
+            Output::Settle { sid, outcome, .. } => {
                 assert!(self.committed.contains(&sid), "only commitments settle");
                 assert!(self.settled.iter().all(|(settled, _)| *settled != sid), "and once");
                 self.settled.push((sid, outcome));
             }
+            Output::CompareLedger { seen } => self.compared.push(seen),
             Output::Report(report) => self.reports.push(report),
             Output::WakeAt { .. } => {}
         }

@@ -60,7 +60,17 @@ fn a_whole_masked_round_is_one_vector_one_certificate_one_unmasking_and_the_plai
     assert_eq!(sum, sum_of(&contributors));
     let (header, words) = server.settle_with(&offer, &sum, &contributors);
     shell.result(header.clone(), words).unwrap();
-    assert_eq!(shell.settled, vec![(offer.sid(), Outcome::Contributed { version: 1, model: header.model })]);
+    assert_eq!(
+        shell.settled,
+        vec![(
+            offer.sid(),
+            Outcome::Contributed {
+                version: 1,
+                model: header.model,
+                survivors: header.contributors.len() as u32
+            }
+        )]
+    );
     assert_eq!(shell.stored.get(&1), Some(&header.model));
     assert_eq!(shell.refunded, vec![]);
 }

@@ -103,7 +103,8 @@ impl MaskedRound {
             let mut vector = RingVector::from_integers(self.facts.ring, &contribution(merchant));
             masks.apply(&mut vector);
             let words = vector.to_bytes();
-            let (state, header) = state.sign(Digest::of_bytes(&words), &key);
+            let (state, header) =
+                state.sign(Digest::of_bytes(&words), guildhall_shared::tree_head::TreeHead::EMPTY, &key);
             collecting.receive(merchant, &header, &words).unwrap();
             uploaded.insert(merchant, state);
         }
@@ -136,7 +137,7 @@ impl MaskedRound {
         }
         let (mut unmasking, certificate) = certifying.close().unwrap();
         for (merchant, state) in self.present(others) {
-            let message = state.unmask(&certificate, &identity(merchant)).unwrap();
+            let (message, _) = state.unmask(&certificate, &identity(merchant)).unwrap();
             unmasking.receive(merchant, &message).unwrap();
         }
         self.stage = Stage::Unmasking(Box::new(unmasking));

@@ -12,7 +12,17 @@ fn a_whole_round_is_one_upload_and_a_version_that_everybody_derives() {
     assert_eq!(shell.uploads, vec![offer.sid()]);
     let (header, words) = server.settle(&offer, &[5, -7, 100]);
     shell.result(header.clone(), words).unwrap();
-    assert_eq!(shell.settled, vec![(offer.sid(), Outcome::Contributed { version: 1, model: header.model })]);
+    assert_eq!(
+        shell.settled,
+        vec![(
+            offer.sid(),
+            Outcome::Contributed {
+                version: 1,
+                model: header.model,
+                survivors: header.contributors.len() as u32
+            }
+        )]
+    );
     assert_eq!(shell.stored.get(&1), Some(&header.model));
     assert!(shell.reports.iter().any(|r| matches!(r, Report::NewModel { version: 1, .. })));
     assert!(matches!(shell.sent.last(), Some(ClientMessage::Ready(ready)) if ready.version == 1));

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::{MerchantIndex, RoundId};
+use guildhall_shared::id::{MerchantIndex, Name, RoundId};
 use guildhall_shared::identity::{IdentityKey, Roster, RosterEntry, Signature, SignedRoster};
 use guildhall_shared::job::{Aggregation, JobSpec};
-use guildhall_shared::message::{Begin, Job, Offer, ResultHeader, RollBack, Welcome};
+use guildhall_shared::message::{
+    Begin, Hello, Job, Offer, ResultHeader, RollBack, Welcome, WitnessAnswer, WitnessedHead,
+};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
 
 use super::harness::{FEDERATION, OWN_CERTIFICATE, federation_key, name};
+
+/// What every session's questions about the ledger are asked with.
+pub const NONCE: [u8; 32] = [0x4e; 32];
 
 /// Which merchant the client is.
 pub const OWN: MerchantIndex = MerchantIndex(1);
@@ -68,7 +73,21 @@ impl Server {
     }
 
     pub fn welcome(&self) -> Welcome {
-        Welcome { federation: self.roster.federation, roster: Some(self.signed_roster()) }
+        self.welcome_with(None)
+    }
+
+    /// What it says of b's ledger, signed with whatever key it has now.
+    pub fn welcome_with(&self, seen: Option<WitnessedHead>) -> Welcome {
+        let hello =
+            Hello { federation: FEDERATION, roster: None, software: Name::new("x").unwrap(), nonce: NONCE };
+        self.welcome_to(&hello, seen)
+    }
+
+    /// The answer to a greeting.
+    pub fn welcome_to(&self, hello: &Hello, seen: Option<WitnessedHead>) -> Welcome {
+        let merchant = name("b");
+        let witness = WitnessAnswer::sign(hello, &merchant, seen, &self.key);
+        Welcome { federation: self.roster.federation, roster: Some(self.signed_roster()), witness }
     }
 
     pub fn announcement(&self) -> Job {

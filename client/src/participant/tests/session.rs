@@ -1,7 +1,7 @@
 //! Greeting, roster, announcement, end.
 
 use super::*;
-use guildhall_shared::message::{CatchUp, Finished, Welcome};
+use guildhall_shared::message::{CatchUp, Finished};
 
 #[test]
 fn a_session_leads_from_hello_to_ready() {
@@ -25,6 +25,9 @@ fn a_rosters_pin_is_for_ever() {
     let mut participant = Participant::new(standing(), Some(&pinned)).unwrap();
     let mut out = vec![];
     let other: guildhall_shared::message::ServerMessage = server.welcome().into();
+    let nonce = server::NONCE;
+    participant.handle(0, Input::Connected { nonce }, &mut out).expect("greets");
+    out.clear();
     assert!(participant.handle(0, Input::Message(other), &mut out).is_err());
     assert!(out.is_empty());
 }
@@ -59,7 +62,11 @@ fn forged_signatures_change_nothing() {
     let offer = server.offer(round(0, 0));
     assert!(matches!(shell.hear(offer.clone()), Err(Refused::Signature(_))));
     assert!(matches!(shell.hear(server.announcement()), Err(Refused::Signature(_))));
-    let welcome = Welcome { federation: server.roster.federation, roster: Some(server.signed_roster()) };
+    assert!(matches!(shell.hear(server.welcome()), Err(Refused::Signature(_))), "its word about the ledger");
+    let mut welcome = server.welcome();
+    let forger = std::mem::replace(&mut server.key, honest);
+    welcome.witness = server.welcome().witness;
+    let honest = std::mem::replace(&mut server.key, forger);
     assert!(matches!(shell.hear(welcome), Err(Refused::Roster(_))));
     let (header, words) = server.settle(&offer, &[1, 2, 3]);
     assert!(matches!(shell.result(header, words), Err(Refused::Signature(_))));

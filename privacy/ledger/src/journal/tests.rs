@@ -9,7 +9,12 @@ use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::Unit;
 
 fn entry(sequence: u64) -> Entry {
-    Entry { version: ENTRY_VERSION, sequence, event: Event::Refund { sid: Digest([sequence as u8; 32]) } }
+    Entry {
+        version: ENTRY_VERSION,
+        sequence,
+        previous: Digest([6; 32]),
+        event: Event::Refund { sid: Digest([sequence as u8; 32]) },
+    }
 }
 
 fn frames(count: u64) -> Vec<u8> {
@@ -21,10 +26,12 @@ fn frames(count: u64) -> Vec<u8> {
 #[test]
 fn entries_have_one_pinned_encoding() {
     let encoded = |event| {
-        let bytes = wire::encode(&Entry { version: ENTRY_VERSION, sequence: 258, event }).expect("encodes");
+        let bytes =
+            wire::encode(&Entry { version: ENTRY_VERSION, sequence: 258, previous: Digest([6; 32]), event })
+                .expect("encodes");
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let head = "0200" /* version */.to_string() + "0201000000000000" /* sequence */;
+    let head = "0300" /* version */.to_string() + "0201000000000000" /* sequence */ + &"06".repeat(32);
     let limit = BudgetLimit { epsilon: 4.0, delta: 0.5 };
     let sid = "07".repeat(32);
     assert_eq!(
@@ -53,6 +60,9 @@ fn entries_have_one_pinned_encoding() {
             delta: 0.5,
         },
         travel: Travel::Masked { colluders: 2 },
+        survivors_min: 8,
+        parameters: Digest([4; 32]),
+        model: Digest([5; 32]),
         charge: PicoRho::from_pico(5),
         purpose: "p".into(),
         label: "l".into(),
@@ -60,13 +70,16 @@ fn entries_have_one_pinned_encoding() {
     assert_eq!(
         encoded(Event::Reserve { reservation, time_unix_s: 1 }),
         format!(
-            "{head}01000000{name}{job}{sid}{round}{unit}{gaussian}{travel}{charge}{purpose}{label}{time}",
+            "{head}01000000{name}{job}{sid}{round}{unit}{gaussian}{travel}{least}{parameters}{model}{charge}{purpose}{label}{time}",
             name = "01000000000000006a",
             job = "08".repeat(32),
             round = "0300000001000000",
             unit = "00000000",
             gaussian = "00000000100000000000000000040000000000000600000000000000000000000000e03f",
             travel = "0100000002000000",
+            least = "08000000",
+            parameters = "04".repeat(32),
+            model = "05".repeat(32),
             charge = "05000000000000000000000000000000",
             purpose = "010000000000000070",
             label = "01000000000000006c",

@@ -233,7 +233,8 @@ fn words_that_cross_the_end_of_an_attempt_are_no_fault() {
     market.sent.clear();
     market.say(4, late.message()).expect("late");
     assert_eq!(market.sent, [(4, "Abort")]);
-    let update = |sid| UpdateHeader::sign(sid, Digest([0; 32]), &key(4));
+    let update =
+        |sid| UpdateHeader::sign(sid, Digest([0; 32]), guildhall_shared::tree_head::TreeHead::EMPTY, &key(4));
     let late = RoundMessage::Update { header: update(second.sid()), words: &[] };
     market.say(4, late).expect("late");
     assert_eq!(market.sent, [(4, "Abort"), (4, "Receipt")]);

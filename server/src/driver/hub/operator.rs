@@ -93,6 +93,7 @@ impl Hub {
     }
 
     pub(super) fn open_coordinator(&mut self, signed: &SignedRoster) -> Result<(), ServerError> {
+        self.mirror.join(&self.federation, signed)?;
         let mut nonce_seed = [0; 32];
         getrandom::fill(&mut nonce_seed).map_err(ServerError::Randomness)?;
         self.coordinator = Some(Coordinator::new(Setup {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use guildhall_shared::id::RoundId;
+use guildhall_shared::message::ResultHeader;
+use guildhall_shared::model_state::ModelState;
 
 use super::super::outgoing::Head;
 use super::{Hub, heavy};
@@ -25,6 +27,7 @@ impl Hub {
             match output {
                 Output::Send { to, message } => self.send(to, message),
                 Output::Broadcast { to, message } => self.broadcast(&to, &message)?,
+                Output::Witness { sid, updates } => heavy(|| self.mirror.witness(sid, updates))?,
                 Output::RecordAttempt(attempt) => self.record_attempt(attempt)?,
                 Output::Release(release) => self.release(*release)?,
                 Output::PublishVersion(version) => self.publish(version, None),
@@ -65,6 +68,7 @@ impl Hub {
         heavy(|| files::write_durably(&path, &frame))?;
         let record = VersionRecord { at_ms: unix_time_ms(), change: Change::Result(header.clone()) };
         self.federation.records.put_version(job, version, &record)?;
+        self.mirror_release(job, &header)?;
         let followers = self.sessions.values().filter(|session| session.follows).count();
         let (up, down) = self.traffic.read();
         let event = Event::RoundSettled {
@@ -82,6 +86,34 @@ impl Hub {
         self.publish(version, Some(Arc::new(frame)));
         self.events.emit(event);
         if version % CACHE_EVERY_VERSIONS == 0 { self.cache_model() } else { Ok(()) }
+    }
+
+    /// The server's ledger says what was published, from which model to which.
+    fn mirror_release(&mut self, number: u32, header: &ResultHeader) -> Result<(), ServerError> {
+        let Some(job) = self.coordinator.as_ref().and_then(Coordinator::job) else { return Ok(()) };
+        let spec = job.spec();
+        let before = match header.version {
+            0 | 1 => None,
+            version => self.federation.records.version(number, version - 1)?,
+        };
+        let model_in = before.map_or_else(
+            || ModelState::initial(spec).hash(&spec.model()),
+            |record| match record.change {
+                Change::Result(before) => before.model,
+                Change::RollBack(roll_back) => roll_back.model,
+            },
+        );
+        let release = guildhall_ledger::Release {
+            job: spec.name.clone(),
+            job_digest: header.job,
+            sid: header.sid,
+            round: header.round,
+            version: header.version,
+            model_in,
+            model_out: header.model,
+            survivors: header.contributors.len() as u32,
+        };
+        heavy(|| self.mirror.released(release))
     }
 
     fn publish(&mut self, version: u32, frame: Option<Arc<Vec<u8>>>) {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use guildhall_shared::id::{MerchantIndex, Name};
-use guildhall_shared::message::{CatchUp, ClientMessage, Hello, Refusal, ServerMessage, Welcome};
+use guildhall_shared::message::{
+    CatchUp, ClientMessage, Hello, Refusal, ServerMessage, Welcome, WitnessAnswer,
+};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -68,7 +70,9 @@ impl Hub {
             roster.as_ref().and_then(|signed| signed.roster.find(|entry| entry.name == *merchant));
         let index = session.index;
         self.by_index.extend(index.map(|index| (index, number)));
-        let welcome = Welcome { federation: self.federation.id, roster };
+        let seen = index.and_then(|index| self.mirror.seen(&self.federation, index, merchant));
+        let witness = WitnessAnswer::sign(&session.hello, merchant, seen, &self.federation.key);
+        let welcome = Welcome { federation: self.federation.id, roster, witness };
         self.queue(number, Outgoing::Control(Box::new(welcome.into())));
         match index {
             Some(index) => self.feed_and_log(Input::Joined(index)),

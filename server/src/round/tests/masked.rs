@@ -86,6 +86,8 @@ struct Bench {
     merchants: Vec<Merchant>,
     now: u64,
     wake_at: u64,
+    /// How many updates were witnessed, each time.
+    witnessed: Vec<usize>,
     /// Everything sent: to whom, and the message's name.
     sent: Vec<(u16, &'static str)>,
 }
@@ -95,7 +97,8 @@ impl Bench {
         let (offer, attempt) = offer_and_attempt(merchants);
         let roster = Arc::clone(&attempt.roster);
         let merchants = (0..merchants).map(|i| Merchant::new(i, key(i), Arc::clone(&roster))).collect();
-        let mut bench = Bench { round: None, merchants, now: 0, wake_at: 0, sent: Vec::new() };
+        let mut bench =
+            Bench { round: None, merchants, now: 0, wake_at: 0, witnessed: Vec::new(), sent: Vec::new() };
         let mut out = Vec::new();
         bench.round = Some(Round::open(attempt, &offer, 0, &mut out));
         bench.deliver(out);
@@ -119,6 +122,10 @@ impl Bench {
             let (to, message) = match output {
                 Output::Send { to, message } => ([to].into(), message),
                 Output::Broadcast { to, message } => (to, message),
+                Output::Witness(updates) => {
+                    self.witnessed.push(updates.len());
+                    continue;
+                }
                 Output::WakeAt(at) => {
                     self.wake_at = at;
                     continue;
@@ -416,7 +423,12 @@ fn whoever_is_late_is_told_and_not_blamed() {
     assert_eq!((bench.sent.as_slice(), bench.round()), (&[(8, "Abort"), (9, "Abort")][..], &before));
     bench.speak(0..8);
     // An update that met the deadline on its way.
-    let header = UpdateHeader::sign(before.attempt().sid, Digest([0; 32]), &key(9));
+    let header = UpdateHeader::sign(
+        before.attempt().sid,
+        Digest([0; 32]),
+        guildhall_shared::tree_head::TreeHead::EMPTY,
+        &key(9),
+    );
     bench.sent.clear();
     bench.say(9, RoundMessage::Update { header, words: &[] }).expect("slow, not bad");
     assert_eq!(bench.sent, [(9, "refusing Receipt")]);

@@ -100,7 +100,11 @@ impl Merchant {
                     let mut vector = self.vector();
                     masks.apply(&mut vector);
                     let words = vector.to_bytes();
-                    let (state, header) = state.sign(Digest::of_bytes(&words), &self.key);
+                    let (state, header) = state.sign(
+                        Digest::of_bytes(&words),
+                        guildhall_shared::tree_head::TreeHead::EMPTY,
+                        &self.key,
+                    );
                     (State::Uploaded(state), Some(Said::Update(header, words)))
                 }
                 (State::Uploaded(state), ServerMessage::Survivors(survivors)) => {
@@ -108,7 +112,7 @@ impl Merchant {
                     (State::Certified(state), Some(Said::Certify(certify)))
                 }
                 (State::Certified(state), ServerMessage::Certificate(certificate)) => {
-                    let unmask = state.unmask(&certificate, &self.key).expect("a good certificate");
+                    let (unmask, _) = state.unmask(&certificate, &self.key).expect("a good certificate");
                     (State::Over, Some(Said::Unmask(unmask)))
                 }
                 (state, _) => (state, None),

@@ -4,10 +4,10 @@ use super::breach::{Breach, check_enough, check_order, check_session};
 use super::masking::Received;
 use super::unmasking::Certified;
 use crate::digest::Digest;
-use crate::id::MerchantIndex;
 use crate::identity::IdentityKey;
-use crate::message::{Certify, Survivors, UpdateHeader};
-use crate::secagg::transcript;
+use crate::message::{Certify, SurvivingUpdate, Survivors, UpdateHeader};
+use crate::secagg::transcript::{self, SignedUpdate};
+use crate::tree_head::TreeHead;
 
 /// The masks are made; the masked vector is committed next.
 pub struct Masked {
@@ -19,11 +19,12 @@ impl Masked {
         Masked { received }
     }
 
-    /// M5: signs the hash of the one masked vector. Its COMMIT is durable before this is called.
-    pub fn sign(self, hash: Digest, identity: &IdentityKey) -> (Uploaded, UpdateHeader) {
-        let signature = transcript::sign_update(&self.received.transcript, &hash, identity);
-        let header = UpdateHeader { sid: self.received.facts.sid, hash, signature };
-        (Uploaded { received: self.received, hash }, header)
+    /// M5: signs the hash of the one masked vector and the ledger's head. Its COMMIT is durable, and in that head, before
+    /// this is called.
+    pub fn sign(self, hash: Digest, head: TreeHead, identity: &IdentityKey) -> (Uploaded, UpdateHeader) {
+        let signature = transcript::sign_update(&self.received.transcript, &hash, &head, identity);
+        let header = UpdateHeader { sid: self.received.facts.sid, hash, head, signature };
+        (Uploaded { received: self.received, hash, head }, header)
     }
 }
 
@@ -31,6 +32,7 @@ impl Masked {
 pub struct Uploaded {
     pub(super) received: Received,
     hash: Digest,
+    head: TreeHead,
 }
 
 impl Uploaded {
@@ -45,12 +47,13 @@ impl Uploaded {
         identity: &IdentityKey,
     ) -> Result<(Certified, Certify), Breach> {
         const MESSAGE: &str = "Survivors";
-        let Uploaded { received, hash } = self;
+        let Uploaded { received, hash, head } = self;
         let (facts, updates) = (&received.facts, &survivors.updates);
         check_session(MESSAGE, facts.sid, survivors.sid)?;
         check_order(MESSAGE, updates.iter().map(|update| update.merchant), facts.secagg.merchants)?;
         check_enough(MESSAGE, facts.secagg.survivors_min, updates.len())?;
-        if !updates.iter().any(|update| update.merchant == received.own && update.hash == hash) {
+        let own = SignedUpdate { merchant: received.own, hash, head };
+        if !updates.iter().any(|update| update.statement() == own) {
             return Err(Breach::Own { message: MESSAGE });
         }
         for update in updates {
@@ -60,15 +63,23 @@ impl Uploaded {
                 return Err(stranger());
             }
             let key = facts.identity(update.merchant).ok_or_else(stranger)?;
-            transcript::verify_update(&received.transcript, &update.hash, key, &update.signature)
-                .map_err(|source| Breach::Signature { message: MESSAGE, merchant: merchant(), source })?;
+            transcript::verify_update(
+                &received.transcript,
+                &update.hash,
+                &update.head,
+                key,
+                &update.signature,
+            )
+            .map_err(|source| Breach::Signature {
+                message: MESSAGE,
+                merchant: merchant(),
+                source,
+            })?;
         }
-        let list: Vec<(MerchantIndex, Digest)> =
-            updates.iter().map(|update| (update.merchant, update.hash)).collect();
+        let list: Vec<SignedUpdate> = updates.iter().map(SurvivingUpdate::statement).collect();
         let digest = transcript::survivors_digest(&received.transcript, &list);
         let signature = transcript::sign_survivors(&facts.sid, &digest, identity);
         let message = Certify { sid: facts.sid, signature };
-        let survivors = list.into_iter().map(|(merchant, _)| merchant).collect();
-        Ok((Certified::new(received, survivors, digest), message))
+        Ok((Certified::new(received, list, digest), message))
     }
 }

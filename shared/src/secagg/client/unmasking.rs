@@ -6,36 +6,46 @@ use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::IdentityKey;
 use crate::message::{Certificate, RevealedShare, Unmask};
-use crate::secagg::transcript;
+use crate::secagg::SurvivorCertificate;
+use crate::secagg::transcript::{self, SignedUpdate};
 
 /// The merchant signed its survivors and waits for the certificate that enough others signed the same.
 pub struct Certified {
     received: Received,
     /// U3, ascending.
-    survivors: Vec<MerchantIndex>,
+    survivors: Vec<SignedUpdate>,
     digest: Digest,
 }
 
 impl Certified {
-    pub(super) fn new(received: Received, survivors: Vec<MerchantIndex>, digest: Digest) -> Self {
+    pub(super) fn new(received: Received, survivors: Vec<SignedUpdate>, digest: Digest) -> Self {
         Certified { received, survivors, digest }
     }
 
     /// U3, ascending.
-    pub fn survivors(&self) -> &[MerchantIndex] {
-        &self.survivors
+    pub fn survivors(&self) -> impl Iterator<Item = MerchantIndex> {
+        self.survivors.iter().map(|update| update.merchant)
     }
 
-    /// M8 in, M9 out: for each dealer one of its two shares, chosen by the certified U3. One shot: everything is wiped.
+    fn survived(&self, merchant: MerchantIndex) -> bool {
+        self.survivors.binary_search_by_key(&merchant, |update| update.merchant).is_ok()
+    }
+
+    /// M8 in, M9 out: for each dealer one of its two shares, chosen by the certified U3. One shot: everything is wiped but
+    /// the certificate, which goes to the ledger as evidence.
     ///
     /// # Errors
     /// [`Breach`]: fewer than t signatures, of others than survivors, or over another survivor set.
-    pub fn unmask(self, certificate: &Certificate, identity: &IdentityKey) -> Result<Unmask, Breach> {
+    pub fn unmask(
+        self,
+        certificate: &Certificate,
+        identity: &IdentityKey,
+    ) -> Result<(Unmask, SurvivorCertificate), Breach> {
         self.check(certificate)?;
         let (mut seeds, mut mask_keys) = (Vec::new(), Vec::new());
         for share in &self.received.held {
             let dealer = share.dealer;
-            if self.survivors.binary_search(&dealer).is_ok() {
+            if self.survived(dealer) {
                 seeds.push(RevealedShare { dealer, value: *share.pair.seed });
             } else {
                 mask_keys.push(RevealedShare { dealer, value: *share.pair.mask_key });
@@ -43,7 +53,12 @@ impl Certified {
         }
         let sid = self.received.facts.sid;
         let signature = transcript::sign_unmask(&sid, &self.digest, &seeds, &mask_keys, identity);
-        Ok(Unmask { sid, seeds, mask_keys, signature })
+        let evidence = SurvivorCertificate {
+            transcript: self.received.transcript,
+            updates: self.survivors,
+            signatures: certificate.signatures.clone(),
+        };
+        Ok((Unmask { sid, seeds, mask_keys, signature }, evidence))
     }
 
     fn check(&self, certificate: &Certificate) -> Result<(), Breach> {
@@ -55,7 +70,7 @@ impl Certified {
         for one in signatures {
             let merchant = || facts.name(one.merchant);
             let stranger = || Breach::Stranger { message: MESSAGE, merchant: merchant() };
-            if self.survivors.binary_search(&one.merchant).is_err() {
+            if !self.survived(one.merchant) {
                 return Err(stranger());
             }
             let key = facts.identity(one.merchant).ok_or_else(stranger)?;

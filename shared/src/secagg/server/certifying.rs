@@ -7,8 +7,8 @@ use super::collecting::Collecting;
 use super::fault::{Fault, Shortfall, check_session};
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
-use crate::message::{Certificate, CertificateSignature, Certify};
-use crate::secagg::transcript;
+use crate::message::{Certificate, CertificateSignature, Certify, SurvivingUpdate};
+use crate::secagg::transcript::{self, SignedUpdate};
 
 /// Signatures over U3 come in.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,7 @@ pub struct Certifying {
 
 impl Certifying {
     pub(super) fn new(collected: Collecting) -> Self {
-        let list: Vec<(MerchantIndex, Digest)> =
-            collected.updates.iter().map(|(merchant, update)| (*merchant, update.hash)).collect();
+        let list: Vec<SignedUpdate> = collected.updates.values().map(SurvivingUpdate::statement).collect();
         let survivors = transcript::survivors_digest(&collected.transcript, &list);
         Certifying { collected, survivors, signatures: BTreeMap::new() }
     }

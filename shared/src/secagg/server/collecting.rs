@@ -50,6 +50,11 @@ impl Collecting {
         self.updates.keys().copied()
     }
 
+    /// What was added, ascending.
+    pub fn updates(&self) -> impl Iterator<Item = &SurvivingUpdate> {
+        self.updates.values()
+    }
+
     /// Takes an M5. Its words are added once length, hash and signature are right.
     ///
     /// # Errors
@@ -71,9 +76,10 @@ impl Collecting {
         if found != header.hash {
             return Err(Fault::Hash { expected: header.hash, found });
         }
-        transcript::verify_update(&self.transcript, &header.hash, identity, &header.signature)?;
+        transcript::verify_update(&self.transcript, &header.hash, &header.head, identity, &header.signature)?;
         self.sum.add_bytes(words).map_err(|error| Fault::Length { expected, found: error.found })?;
-        let update = SurvivingUpdate { merchant: from, hash: header.hash, signature: header.signature };
+        let UpdateHeader { hash, head, signature, .. } = *header;
+        let update = SurvivingUpdate { merchant: from, hash, head, signature };
         self.updates.insert(from, update);
         Ok(())
     }

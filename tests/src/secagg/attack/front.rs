@@ -9,6 +9,7 @@ use guildhall_shared::message::{
     Certificate, ForwardedShares, MemberKeys, RoundRoster, SurvivingUpdate, Survivors,
 };
 use guildhall_shared::secagg::SecaggParameters;
+use guildhall_shared::secagg::transcript::SignedUpdate;
 use guildhall_shared::secagg::transcript::{self, Transcript};
 
 use super::certificate::CertificateMove;
@@ -104,7 +105,7 @@ impl<'a> Front<'a> {
     /// The signed update of an honest merchant that uploaded.
     pub fn update(&self, merchant: MerchantIndex) -> Option<SurvivingUpdate> {
         let header = &self.seen(merchant)?.upload.as_ref()?.header;
-        Some(SurvivingUpdate { merchant, hash: header.hash, signature: header.signature })
+        Some(SurvivingUpdate { merchant, hash: header.hash, head: header.head, signature: header.signature })
     }
 
     /// Everybody of a list on the adversary's side.
@@ -258,10 +259,9 @@ impl<'a> Front<'a> {
 
     fn signed(&self, by: MerchantIndex, message: &Survivors) -> Signed {
         let transcript = self.transcript(by).expect("who certifies has uploaded");
-        let list: Vec<(MerchantIndex, Digest)> =
-            message.updates.iter().map(|update| (update.merchant, update.hash)).collect();
+        let list: Vec<SignedUpdate> = message.updates.iter().map(SurvivingUpdate::statement).collect();
         let digest = transcript::survivors_digest(&transcript, &list);
-        Signed { survivors: list.into_iter().map(|(merchant, _)| merchant).collect(), digest }
+        Signed { survivors: list.into_iter().map(|update| update.merchant).collect(), digest }
     }
 
     fn send_certificate(&mut self, draws: &mut Draws, to: MerchantIndex, other: Option<&Front<'_>>) {

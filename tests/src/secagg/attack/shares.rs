@@ -117,14 +117,15 @@ pub(super) fn craft(
     }
     let members = members.into_iter().collect();
     let mut message = ForwardedShares { sid: front.sid(), members, shares };
-    let mut expected = expected(front, to, view, &message);
+    let mut reason = expected(front, to, view, &message);
     if let Some(forbidden) = forbidden {
         let spoilt = spoil(front, draws, to, forbidden, other, &mut message)?;
-        // A merchant counts its own holders before it opens shares.
+        // A merchant counts its own holders before it opens shares; a dealer that was added may be one of them.
+        let expected = expected(front, to, view, &message);
         let late = matches!(spoilt, None | Some(Reason::Share));
-        expected = if late && expected == Some(Reason::Holders) { expected } else { spoilt.or(expected) };
+        reason = if late && expected == Some(Reason::Holders) { expected } else { spoilt.or(expected) };
     }
-    Some(Crafted { message, expected })
+    Some(Crafted { message, expected: reason })
 }
 
 /// What an otherwise allowed M4 meets: own holders that are missing, a colluder's unusable mask key.

@@ -7,6 +7,7 @@ use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::identity::Signature;
 use guildhall_shared::message::{SurvivingUpdate, Survivors};
 use guildhall_shared::secagg::transcript::Transcript;
+use guildhall_shared::tree_head::TreeHead;
 
 use super::front::Front;
 use super::{Crafted, Reason};
@@ -221,6 +222,7 @@ impl Place<'_, '_> {
             return Some(SurvivingUpdate {
                 merchant,
                 hash,
+                head: TreeHead::EMPTY,
                 signature: Signature([draws.bytes(), draws.bytes()]),
             });
         }

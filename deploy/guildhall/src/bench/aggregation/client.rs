@@ -12,6 +12,7 @@ use guildhall_shared::message::{
 };
 use guildhall_shared::secagg::client::{Advertised, Certified, Sharing, Uploaded, advertise};
 use guildhall_shared::secagg::seed::SessionSeed;
+use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire;
 
 use super::federation::Federation;
@@ -115,7 +116,8 @@ impl Client {
         let sealed = timed(&mut self.spent.mask, || update.mask(masks, federation.facts.ring));
         let travel = Travel::Masked { colluders: federation.facts.secagg.colluders };
         let committed = federation.commit(sealed, travel)?;
-        let (state, header) = timed(&mut self.spent.mask, || state.sign(committed.hash(), identity));
+        let (state, header) =
+            timed(&mut self.spent.mask, || state.sign(committed.hash(), TreeHead::EMPTY, identity));
         self.stage = Stage::Uploaded(Box::new(state));
         Ok((header, committed))
     }
@@ -146,6 +148,7 @@ impl Client {
             return out_of_order();
         };
         let identity = self.identity(federation);
-        timed(&mut self.spent.certificates, || state.unmask(certificate, identity)).context("M8")
+        let unmask = timed(&mut self.spent.certificates, || state.unmask(certificate, identity));
+        Ok(unmask.context("M8")?.0)
     }
 }

@@ -108,9 +108,11 @@ fn survivors_digest(bench: &Bench, n: u16) -> Digest {
         roster: transcript::roster_digest(&sid, &keys),
         members: transcript::members_digest(&sid, &members),
     };
-    let updates: Vec<(MerchantIndex, Digest)> = (0..n)
+    let updates: Vec<SignedUpdate> = (0..n)
         .map(|who| match again.next_of(who) {
-            Said::Update(header, _) => (MerchantIndex(who), header.hash),
+            Said::Update(header, _) => {
+                SignedUpdate { merchant: MerchantIndex(who), hash: header.hash, head: header.head }
+            }
             other => panic!("an update, found {other:?}"),
         })
         .collect();

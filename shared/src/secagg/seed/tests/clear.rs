@@ -96,7 +96,8 @@ fn attempt() -> Sent {
         let mut vector = RingVector::from_integers(facts.ring, &input(merchant.0));
         masks.apply(&mut vector);
         let words = vector.into_bytes();
-        let (state, header) = state.sign(Digest::of_bytes(&words), key(merchant));
+        let (state, header) =
+            state.sign(Digest::of_bytes(&words), crate::tree_head::TreeHead::EMPTY, key(merchant));
         collecting.receive(merchant, &header, &words).expect("good");
         sent.before.extend(join_vector(&wire::encode(&header).expect("encodes"), &words));
         uploaded.insert(merchant, state);
@@ -113,7 +114,7 @@ fn attempt() -> Sent {
     let (_, certificate) = certifying.close().expect("enough");
     sent.server(certificate.clone());
     for (merchant, state) in certified {
-        let message = state.unmask(&certificate, key(merchant)).expect("good");
+        let (message, _) = state.unmask(&certificate, key(merchant)).expect("good");
         sent.unmask.extend(ClientMessage::from(message).to_frame().expect("encodes"));
     }
     sent
