@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use guildhall_shared::id::Name;
 
 use crate::federated::NoiseMode;
+
+mod ledger;
+mod read;
+
+pub use ledger::{LedgerCommand, LedgerExportArgs, LedgerProveArgs, LedgerReportArgs, LedgerVerifyArgs};
+pub use read::read;
 
 /// Merchants learn together without pooling their shoppers' data.
 #[derive(Debug, Parser)]
@@ -21,23 +26,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// EX_USAGE of `sysexits.h`: 2 would be a verdict of `ledger`.
-const LEDGER_WRONG_USAGE: u8 = 64;
-
-/// Reads the command line. Help, versions and wrong usage are printed here, with the code to end with.
-pub fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
-        // Whoever closed the pipe has seen enough.
-        let _ = error.print();
-        let is_ledger = std::env::args_os().nth(1).is_some_and(|first| first == "ledger");
-        match error.exit_code() {
-            0 => ExitCode::SUCCESS,
-            _ if is_ledger => ExitCode::from(LEDGER_WRONG_USAGE),
-            _ => ExitCode::from(2),
-        }
-    })
 }
 
 /// Commands.
@@ -373,82 +361,6 @@ pub struct EpsilonArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-/// `ledger …`
-#[derive(Debug, Subcommand)]
-pub enum LedgerCommand {
-    /// Write everything a third party needs to check a ledger into one file
-    Export(LedgerExportArgs),
-    /// Check an exported ledger, offline. Exit codes: 0 good, 2 tampered, 3 overspent, 4 unverifiable, 64 wrong usage
-    Verify(LedgerVerifyArgs),
-    /// Prove that an entry is in a ledger, or check such a proof
-    Prove(LedgerProveArgs),
-    /// Write report.html, report.json and report.csv. Exit code 1 if a question stays without an answer
-    Report(LedgerReportArgs),
-}
-
-/// `ledger export`
-#[derive(Debug, Args)]
-pub struct LedgerExportArgs {
-    /// The folder `ledger` of a client or a server, running or not
-    pub ledger: PathBuf,
-    /// The file to write
-    #[arg(long)]
-    pub out: PathBuf,
-}
-
-/// `ledger verify`
-#[derive(Debug, Args)]
-pub struct LedgerVerifyArgs {
-    /// A file that `ledger export` wrote
-    pub path: PathBuf,
-    /// An older checkpoint of the same ledger, which has to be one of its past states
-    #[arg(long)]
-    pub checkpoint: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `ledger prove`
-#[derive(Debug, Args)]
-pub struct LedgerProveArgs {
-    /// A file that `ledger export` wrote
-    #[arg(required_unless_present = "check", conflicts_with = "check", requires = "entry")]
-    pub path: Option<PathBuf>,
-    /// The entry's number, from 0
-    #[arg(long, requires = "path")]
-    pub entry: Option<u64>,
-    /// Where to write the proof [default: standard output]
-    #[arg(long, requires = "path")]
-    pub out: Option<PathBuf>,
-    /// Check this proof instead; needs nothing but keys
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub check: Option<PathBuf>,
-    /// The Ed25519 key of the ledger's owner, in hex
-    #[arg(long, value_name = "HEX", requires = "check")]
-    pub key: Option<String>,
-    /// The federation's key, in hex, if the server cosigned
-    #[arg(long, value_name = "HEX", requires = "check")]
-    pub federation_key: Option<String>,
-    /// Print one JSON object
-    #[arg(long, requires = "check")]
-    pub json: bool,
-}
-
-/// `ledger report`
-#[derive(Debug, Args)]
-pub struct LedgerReportArgs {
-    /// Files that `ledger export` wrote; several make an overview
-    #[arg(required = true)]
-    pub paths: Vec<PathBuf>,
-    /// The folder to write to
-    #[arg(long)]
-    pub out: PathBuf,
-    /// The region the server runs in, which no ledger records
-    #[arg(long)]
-    pub server_region: Option<Name>,
 }
 
 /// `data …`

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("GUILDHALL_LOG").unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    let cli = match cli::parse() {
+    let cli = match cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
     };

@@ -85,7 +85,10 @@ impl<'a> Merchant<'a> {
         let mut vector = self.input.clone();
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (stage, header) = masked.sign(Digest::of_bytes(&words), TreeHead::EMPTY, self.identity);
+        let hash = Digest::of_bytes(&words);
+        // A ledger is another one after every COMMIT.
+        let head = TreeHead { size: 7, root: Digest::of("simulated ledger", &[&hash.0]) };
+        let (stage, header) = masked.sign(hash, head, self.identity);
         self.stage = Stage::Uploaded(Box::new(stage));
         Ok(Upload { header, words })
     }
