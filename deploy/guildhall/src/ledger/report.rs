@@ -42,7 +42,7 @@ impl Report {
     /// What is not answered, as sentences.
     pub fn unanswered(&self) -> Vec<String> {
         let missing = self.answers.iter().flat_map(|answer| {
-            answer.missing.iter().map(move |missing| format!("{}: {missing}", answer.question))
+            answer.missing.iter().map(move |missing| format!("{} {missing}", answer.question))
         });
         missing.collect()
     }

@@ -20,7 +20,7 @@ impl fmt::Display for Verification {
             )?;
         }
         writeln!(f, "certificates  {}", self.certificates)?;
-        writeln!(f, "witnesses     {}", self.witnesses)?;
+        writeln!(f, "witnesses     {}", self.witnessed())?;
         for remark in &self.remarks {
             writeln!(f, "remark        {remark}")?;
         }
@@ -31,6 +31,18 @@ impl fmt::Display for Verification {
             writeln!(f, "              and {} more of the same kinds", self.findings_left_out)?;
         }
         Ok(())
+    }
+}
+
+impl Verification {
+    /// Who saw this ledger, as every report says it.
+    pub fn witnessed(&self) -> String {
+        match &self.account.membership {
+            Some(membership) if membership.own.is_none() => {
+                "nobody witnesses the server's own ledger: hold merchants' exports against it".into()
+            }
+            _ => self.witnesses.to_string(),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ fn header(report: &Report) -> String {
             "<p><span class=\"verdict {class}\">{}</span> {}: {}</p>\n",
             found.verdict,
             escape(&ledger.name),
-            escape(&found.witnesses.to_string())
+            escape(&found.witnessed())
         );
         for finding in found.findings.iter().take(20) {
             out += &format!("<p class=\"missing\">{}</p>\n", escape(&finding.what));
@@ -90,7 +90,7 @@ fn spending(ledger: &LedgerFacts) -> Bar {
     let delta = ledger.delta();
     let value = epsilon_upper_bound(ledger.losses.charged.rho_upper_bound(), delta);
     let limit = ledger.verification.budget.map(|budget| budget.epsilon);
-    let allowed = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let allowed = limit.map_or_else(String::new, |limit| format!(" of {:.4}", (limit * 1e4).floor() / 1e4));
     let text = format!("ε {}{allowed}", epsilon(ledger.losses.charged, delta));
     Bar { name: ledger.name.clone(), value, text, limit }
 }
@@ -150,7 +150,7 @@ fn detail(ledger: &LedgerFacts) -> String {
     let jobs = ledger.jobs.iter().map(|(name, job)| Bar {
         name: name.clone(),
         value: job.losses.charged.rho_upper_bound(),
-        text: format!("ρ {} (alone ε {})", job.losses.charged, epsilon(job.losses.charged, delta)),
+        text: format!("alone ε {}", epsilon(job.losses.charged, delta)),
         limit: None,
     });
     let name = escape(&ledger.name);

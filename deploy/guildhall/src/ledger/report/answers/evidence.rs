@@ -16,7 +16,7 @@ pub(super) fn whose(ledgers: &[LedgerFacts]) -> Answer {
     for ledger in ledgers {
         let found = &ledger.verification;
         let (entries, root) = (found.entries.to_string(), found.root.to_string());
-        let witnesses = found.witnesses.to_string();
+        let witnesses = found.witnessed();
         answer.row(vec![ledger.name.clone(), found.verdict.to_string(), entries, root, witnesses]);
         if found.account.membership.is_none() {
             answer.lacks(format!("{}: no ROSTER entry says whose ledger it is", ledger.name));
