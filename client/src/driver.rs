@@ -30,6 +30,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use guildhall_ledger::AuditFinding;
 use guildhall_privacy::noise::{BulkNoise, NoiseSource};
 use guildhall_privacy::update::SealedUpdate;
 use guildhall_shared::digest::Digest;
@@ -122,6 +123,17 @@ pub async fn run_with(
     client.close().await;
     listening.stop().await;
     ended
+}
+
+/// Records what an audit found in the ledger of a client that does not run, and signs its checkpoint.
+///
+/// # Errors
+/// [`ClientError::Ledger`] while the client runs: its ledger is locked then.
+pub async fn record_audit(config: ClientConfig, finding: AuditFinding) -> Result<(), ClientError> {
+    let membership = config.folder.membership()?;
+    let sources = Sources::real(&config);
+    let client = Client::open(config, sources, membership, Arc::new(|_| {})).await?;
+    client.books.record_audit(finding).await
 }
 
 /// Serves the newest version in the folder, without a server and without rounds, until `shutdown`.

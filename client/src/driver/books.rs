@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use guildhall_ledger::AuditFinding;
+use guildhall_ledger::book::now_unix_s;
 use guildhall_ledger::note::Signer;
 use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
 use guildhall_privacy::ledger::{self, BudgetLimit, Ledger, LedgerError, Owner, Reservation, Reserved};
@@ -173,6 +175,14 @@ impl Books {
             Err(error @ LedgerError::RolledBack { .. }) => Ok(Some(error.to_string())),
             Err(fatal) => Err(fatal.into()),
         }
+    }
+
+    /// Records what an audit found. Spends nothing.
+    pub async fn record_audit(&self, finding: AuditFinding) -> Result<(), ClientError> {
+        let note = move |ledger: &mut Ledger| {
+            ledger.book().note(ledger::Event::Audit { finding, time_unix_s: now_unix_s() })
+        };
+        Ok(self.with_ledger(note).await??)
     }
 
     /// The greatest (round, attempt) reserved under a job's name.

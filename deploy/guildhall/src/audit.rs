@@ -21,9 +21,12 @@ mod stage;
 mod tests;
 mod text;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use guildhall_privacy::audit::{AuditResult, Verdict};
+use guildhall_client::ClientConfig;
+use guildhall_ledger::{AuditFinding, AuditVerdict};
+use guildhall_privacy::audit::{AuditRecord, AuditResult, Tier, Verdict};
 
 use crate::cli::{AuditArgs, AuditTier};
 use crate::error::{CommandError, Context as _};
@@ -48,10 +51,34 @@ pub fn command(arguments: &AuditArgs) -> Result<(), CommandError> {
     let program: &dyn Program = &genuine;
     let result = run(arguments, program)?;
     output::print(arguments.json, &result, || text::text(&result))?;
+    if let Some(config) = &arguments.record {
+        record(config, &result)?;
+    }
     match result.verdict {
         Verdict::Pass => Ok(()),
         Verdict::Broken | Verdict::Inconclusive => Err(CommandError::message(result.to_string())),
     }
+}
+
+/// Makes the result an entry of a merchant's ledger: the report for auditors answers with it.
+fn record(config: &Path, result: &AuditResult) -> Result<(), CommandError> {
+    let client = ClientConfig::load(config).context(config.display())?;
+    let AuditRecord { verdict, digest, summary } = result.record();
+    let finding = AuditFinding {
+        tier: match result.tier {
+            Tier::A => 'A',
+            Tier::B => 'B',
+        },
+        verdict: match verdict {
+            Verdict::Pass => AuditVerdict::Pass,
+            Verdict::Broken => AuditVerdict::Broken,
+            Verdict::Inconclusive => AuditVerdict::Inconclusive,
+        },
+        report: digest,
+        summary,
+    };
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(guildhall_client::record_audit(client, finding)).context(config.display())
 }
 
 fn run(arguments: &AuditArgs, program: &dyn Program) -> Result<AuditResult, CommandError> {

@@ -310,6 +310,9 @@ pub struct AuditArgs {
     /// Tier B: epsilon of the staged job where none is given
     #[arg(long, default_value_t = 4.0, conflicts_with = "job")]
     pub epsilon: f64,
+    /// Record the result in the ledger of this client, which must not be running
+    #[arg(long, value_name = "CLIENT_TOML")]
+    pub record: Option<PathBuf>,
     /// Audit a program with this fault instead, which must be found
     #[cfg(feature = "audit-mutants")]
     #[arg(long, value_enum)]
