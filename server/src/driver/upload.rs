@@ -1,4 +1,4 @@
-//! Receiving one update: everything that can be checked from the first 148 bytes is checked before any memory is used.
+//! Receiving one update: everything that can be checked from the first 188 bytes is checked before any memory is used.
 
 use std::sync::Arc;
 

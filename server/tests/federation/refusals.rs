@@ -179,7 +179,7 @@ async fn bad_updates_are_refused_one_by_one_and_a_good_one_still_counts() {
     a.send_vector(&good[..good.len() - 10]).await;
     federation.server.refusal("the stream ended after").await;
     a.send_vector(&good[..HEADER_BYTES + 10]).await;
-    federation.server.refusal("the stream ended after 10 of 132 bytes").await;
+    federation.server.refusal("the stream ended after 10 of 172 bytes").await;
     a.send_vector(&[good.clone(), vec![0]].concat()).await;
     federation.server.refusal("expected exactly 0 bytes").await;
     let mut flipped = good.clone();
