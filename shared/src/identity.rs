@@ -145,7 +145,7 @@ impl Verifier {
 
     /// Verifies a labelled statement strictly: what `ed25519_dalek::VerifyingKey::verify_strict` accepts and nothing else,
     /// without decoding R. The equation is compared by bytes, so R is the shortest encoding of a point, and of small order
-    /// just if it is one of [`SMALL_ORDER`].
+    /// just if it is one of `SMALL_ORDER`.
     ///
     /// # Errors
     /// [`SignatureError`] for a wrong signature, and for a key that is not a valid point or of small order.

@@ -6,10 +6,10 @@
 //!
 //! | step | why δ can only grow | where |
 //! | --- | --- | --- |
-//! | a loss becomes one on a grid | split between both neighbours so that E[e^(−l)] stays: Jensen | [`self::one_step`] |
-//! | far tails of one step | count as infinite losses | [`self::one_step`] |
-//! | a finite window | what leaves it on one side enters on the other; what is above is added by Chernoff | [`self::convolve`] |
-//! | floats | masses, transform and sums with bounds on their rounding, all added | all, [`self::fft`] |
+//! | a loss becomes one on a grid | split between both neighbours so that E[e^(−l)] stays: Jensen | `one_step` |
+//! | far tails of one step | count as infinite losses | `one_step` |
+//! | a finite window | what leaves it on one side enters on the other; what is above is added by Chernoff | `convolve` |
+//! | floats | masses, transform and sums with bounds on their rounding, all added | all, `fft` |
 //!
 //! Adjacency is "add or remove one": both directions are computed and the worse one counts.
 //!

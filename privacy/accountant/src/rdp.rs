@@ -4,7 +4,7 @@
 //! over steps, whatever the mechanisms (Mironov 2017, arXiv 1702.07476). For the Poisson-sampled Gaussian
 //! (Mironov, Talwar, Zhang 2019, arXiv 1908.10530) the direction "remove" is the larger one and
 //! ε(α) = ln A(α)/(α − 1) with A(α) = E[(1 − q + q·exp((2x − 1)/(2z²)))^α], x ~ N(0, z²): how A is bounded is in
-//! [`self::moment`]. zCDP is the special case ε(α) = ρ·α.
+//! `moment`. zCDP is the special case ε(α) = ρ·α.
 //!
 //! From a loss to (ε, δ): ε = ε(α) + ln(1 − 1/α) − ln(δ·α)/(α − 1), the best over the orders (Canonne, Kamath, Steinke 2020,
 //! arXiv 2004.00010, Proposition 12; Balle et al. 2020, arXiv 1905.09982), and ε = 0 where the total variation,

@@ -1,7 +1,7 @@
 //! One masked or plain attempt after the other, as the server with its colluders sees it at best.
 //!
 //! Every honest merchant goes the client's own way: contribution, noise, masks and seal in
-//! [`seal`](guildhall_client::driver::contribution::seal), reservation and commit in its ledger. The survivors are as few as
+//! [`seal`], reservation and commit in its ledger. The survivors are as few as
 //! the protocol allows, C of them collude and add nothing, and the auditor knows all rows. The masks are not agreed by
 //! messages: each member adds one of its own and takes off its neighbour's.
 
