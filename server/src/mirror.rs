@@ -4,11 +4,11 @@
 //! of it when it connects.
 
 use guildhall_ledger::book::{Book, Owner, now_unix_s};
-use guildhall_ledger::note::{Checkpoint, Signer};
+use guildhall_ledger::note::{Checkpoint, Signer, merchant_origin};
 use guildhall_ledger::{Event, LedgerError, Membership, Release};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
-use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::identity::{IdentityKey, SignedRoster};
 use guildhall_shared::message::WitnessedHead;
 use guildhall_shared::secagg::transcript::SignedUpdate;
 
@@ -78,8 +78,7 @@ impl Mirror {
         name: &Name,
     ) -> Option<WitnessedHead> {
         let head = self.book.state().witnessed(merchant)?;
-        // Only the name of a merchant's key is in the text.
-        let origin = Signer::merchant(&federation.id, name, PublicKey([0; 32])).name;
+        let origin = merchant_origin(&federation.id, name);
         let time_unix_s = now_unix_s();
         let cosignature = Checkpoint { origin, head }.cosign(&federation.key, time_unix_s);
         Some(WitnessedHead { head, time_unix_s, cosignature })

@@ -109,6 +109,14 @@ pub enum Output {
     WakeAt(TimestampMs),
 }
 
+impl Output {
+    /// Has updates kept, if there are any.
+    fn witness(updates: impl Iterator<Item = SignedUpdate>) -> Option<Output> {
+        let updates: Vec<SignedUpdate> = updates.collect();
+        (!updates.is_empty()).then_some(Output::Witness(updates))
+    }
+}
+
 /// A round in one of its phases.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Round {

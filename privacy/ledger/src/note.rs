@@ -32,6 +32,11 @@ const ED25519: u8 = 0x01;
 const COSIGNATURE: u8 = 0x04;
 const DASH: &str = "— ";
 
+/// The origin of a merchant's ledger, which is its key's name too.
+pub fn merchant_origin(federation: &Digest, merchant: &Name) -> String {
+    format!("guildhall/{federation}/{merchant}")
+}
+
 /// Who signs notes, and with which key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
@@ -44,7 +49,7 @@ pub struct Signer {
 impl Signer {
     /// A merchant: its ledger's origin and its identity.
     pub fn merchant(federation: &Digest, merchant: &Name, key: PublicKey) -> Self {
-        Signer { name: format!("guildhall/{federation}/{merchant}"), key }
+        Signer { name: merchant_origin(federation, merchant), key }
     }
 
     /// The server: the federation's key.

@@ -60,12 +60,6 @@ impl Collecting {
         self.sum.add_bytes(words).map_err(|error| length(error.found))
     }
 
-    fn witness(&self, out: &mut Vec<Output>) {
-        if !self.updates.is_empty() {
-            out.push(Output::Witness(self.updates.values().copied().collect()));
-        }
-    }
-
     fn shortfall(&self) -> String {
         let missing = self.participants.iter().filter(|one| !self.updates.contains_key(one)).copied();
         format!(
@@ -141,7 +135,7 @@ impl Phase for Collecting {
             let reason = self.shortfall();
             return self.abandon(reason, out);
         }
-        self.witness(out);
+        out.extend(Output::witness(self.updates.values().copied()));
         let contributors: BTreeSet<MerchantIndex> = self.updates.keys().copied().collect();
         Round::Settled(Settled {
             attempt: self.attempt,
@@ -153,7 +147,7 @@ impl Phase for Collecting {
     }
 
     fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
-        self.witness(out);
+        out.extend(Output::witness(self.updates.values().copied()));
         Aborted::abort(self.attempt, self.participants, reason, Blame::default(), out)
     }
 }

@@ -145,7 +145,7 @@ impl Phase for CollectingMasked {
             Ok((signatures, message)) => {
                 let late = members.difference(&survivors).copied().collect();
                 tell(&attempt, attendance.unaware(&late), TOO_LATE, out);
-                out.push(Output::Witness(message.updates.iter().map(SurvivingUpdate::statement).collect()));
+                out.extend(Output::witness(message.updates.iter().map(SurvivingUpdate::statement)));
                 let to = attendance.present(&survivors);
                 out.push(Output::Broadcast { to, message: message.into() });
                 let ending = Ending { attempt, secagg, started, survivors, blame };
@@ -159,10 +159,7 @@ impl Phase for CollectingMasked {
     }
 
     fn abandon(self, reason: String, out: &mut Vec<Output>) -> Round {
-        let seen: Vec<_> = self.updates.updates().map(SurvivingUpdate::statement).collect();
-        if !seen.is_empty() {
-            out.push(Output::Witness(seen));
-        }
+        out.extend(Output::witness(self.updates.updates().map(SurvivingUpdate::statement)));
         let (told, blame) = (self.attendance.unaware(&self.members), self.blame());
         Aborted::abort(self.attempt, told, reason, blame, out)
     }

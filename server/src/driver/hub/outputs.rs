@@ -96,13 +96,8 @@ impl Hub {
             0 | 1 => None,
             version => self.federation.records.version(number, version - 1)?,
         };
-        let model_in = before.map_or_else(
-            || ModelState::initial(spec).hash(&spec.model()),
-            |record| match record.change {
-                Change::Result(before) => before.model,
-                Change::RollBack(roll_back) => roll_back.model,
-            },
-        );
+        let model_in =
+            before.map_or_else(|| ModelState::initial(spec).hash(&spec.model()), |record| record.model());
         let release = guildhall_ledger::Release {
             job: spec.name.clone(),
             job_digest: header.job,
