@@ -36,14 +36,7 @@ impl Mirror {
     /// [`ServerError::Ledger`].
     pub fn join(&mut self, federation: &Federation, signed: &SignedRoster) -> Result<(), ServerError> {
         let key = federation.key.public();
-        let membership = Membership {
-            federation: federation.id,
-            federation_key: key,
-            roster: signed.roster.digest(),
-            merchants: signed.roster.len() as u32,
-            own: None,
-            program: concat!("guildhall ", env!("CARGO_PKG_VERSION")).into(),
-        };
+        let membership = Membership::of(signed, key, None);
         let owner = Owner {
             signer: Signer::server(&federation.id, key),
             key: IdentityKey::from_secret(&federation.key.to_secret()),

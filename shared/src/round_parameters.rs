@@ -101,7 +101,16 @@ pub enum RoundParametersError {
 /// 2021, section 3).
 pub const NOISE_SHARE_MIN: u64 = 1 << 10;
 
+fn survivors_min(secagg: Option<&SecaggParameters>) -> u32 {
+    secagg.map_or(0, |secagg| secagg.survivors_min)
+}
+
 impl RoundParameters {
+    /// m_min; 0 in plain mode.
+    pub fn survivors_min(&self) -> u32 {
+        survivors_min(self.secagg.as_ref())
+    }
+
     /// Derives the numbers of a job's rounds for a roster of n merchants.
     ///
     /// # Errors
@@ -148,7 +157,7 @@ impl RoundParameters {
             clipping_bound: job.clipping.bound,
             noise_standard_deviation_local: noise,
             ring: RingWidth::narrowest_for(&bound)?,
-            quorum: job.round.quorum.max(secagg.as_ref().map_or(0, |secagg| secagg.survivors_min)),
+            quorum: job.round.quorum.max(survivors_min(secagg.as_ref())),
             secagg,
         })
     }

@@ -42,14 +42,8 @@ impl Member {
     }
 
     fn membership(&self, signed: &SignedRoster) -> ledger::Membership {
-        ledger::Membership {
-            federation: self.federation,
-            federation_key: self.federation_key,
-            roster: signed.roster.digest(),
-            merchants: signed.roster.len() as u32,
-            own: signed.roster.find(|entry| entry.name == self.merchant),
-            program: concat!("guildhall ", env!("CARGO_PKG_VERSION")).into(),
-        }
+        let own = signed.roster.find(|entry| entry.name == self.merchant);
+        ledger::Membership::of(signed, self.federation_key, own)
     }
 }
 
@@ -238,7 +232,7 @@ fn reservation(order: &ReserveOrder) -> Reservation {
         unit: order.spec.privacy.unit(),
         protection,
         travel: Travel::of(&order.parameters),
-        survivors_min: order.parameters.secagg.as_ref().map_or(0, |secagg| secagg.survivors_min),
+        survivors_min: order.parameters.survivors_min(),
         parameters: order.parameters.digest(&order.job, &order.roster),
         model: order.model,
         charge: protection.charge(),

@@ -6,7 +6,7 @@
 use guildhall_accountant::PicoRho;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
-use guildhall_shared::identity::PublicKey;
+use guildhall_shared::identity::{PublicKey, SignedRoster};
 use guildhall_shared::job::Unit;
 use guildhall_shared::secagg::transcript::SignedUpdate;
 use guildhall_shared::tree_head::TreeHead;
@@ -151,6 +151,20 @@ pub struct Membership {
     pub own: Option<MerchantIndex>,
     /// The program that keeps the ledger, with its version.
     pub program: String,
+}
+
+impl Membership {
+    /// Of a signed roster's merchant, or of the server.
+    pub fn of(signed: &SignedRoster, federation_key: PublicKey, own: Option<MerchantIndex>) -> Self {
+        Membership {
+            federation: signed.roster.federation,
+            federation_key,
+            roster: signed.roster.digest(),
+            merchants: signed.roster.len() as u32,
+            own,
+            program: concat!("guildhall ", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
 }
 
 /// A published sum.

@@ -61,7 +61,7 @@ impl Terms<'_> {
             unit: self.job.privacy.unit(),
             protection: self.protection,
             travel: Travel::of(self.parameters),
-            survivors_min: self.parameters.secagg.as_ref().map_or(0, |secagg| secagg.survivors_min),
+            survivors_min: self.parameters.survivors_min(),
             parameters: self.parameters.digest(&self.digest, &Digest([0; 32])),
             model: Digest([0; 32]),
             charge: self.protection.charge(),
