@@ -107,7 +107,8 @@ class Body:
 
 def hashes(b): return (b.hash(), b.hash())
 def member(b): return (b.u16(), b.hash(), b.hash(), b.signature())
-def dealt(b): return (b.u16(), b.take(80), *hashes(b), b.signature())
+def seen_head(b): return b.take(136)
+def dealt(b): return (b.u16(), b.take(80), *hashes(b), b.option(seen_head), b.signature())
 def surviving(b): return (b.u16(), b.hash(), b.take(40), b.signature())
 def signed(b): return (b.u16(), b.signature())
 def revealed(b): return (b.u16(), b.hash())
@@ -115,14 +116,14 @@ def revealed(b): return (b.u16(), b.hash())
 
 MESSAGES = {
     "Advertise": (0x0106, 512, ["hash", "hash", "hash", "hash", "hash", "signature"]),
-    "Shares": (0x0107, 65536, ["hash", "hash", ("option", hashes), ("sequence", dealt), "signature"]),
+    "Shares": (0x0107, 98304, ["hash", "hash", ("option", hashes), ("sequence", dealt), "signature"]),
     "Complaint": (0x0108, 256, ["hash", "u16", "signature"]),
     "Certify": (0x0109, 256, ["hash", "signature"]),
     "Unmask": (0x010A, 40960, ["hash", ("sequence", revealed), ("sequence", revealed), "signature"]),
     "Welcome": (0x0201, 1048576, None),
     "Offer": (0x0203, 1024, None),
     "RoundRoster": (0x020A, 262144, ["hash", ("sequence", member)]),
-    "ForwardedShares": (0x020B, 262144, ["hash", ("sequence", Body.u16), ("sequence", dealt)]),
+    "ForwardedShares": (0x020B, 393216, ["hash", ("sequence", Body.u16), ("sequence", dealt)]),
     "Survivors": (0x020C, 196608, ["hash", ("sequence", surviving)]),
     "Certificate": (0x020D, 131072, ["hash", ("sequence", signed)]),
     "Update": (0x0401, 2**32 - 1, None),
@@ -377,6 +378,7 @@ class Attempt:
             self.messages[said["message"], party] = bytes.fromhex(said["frame"])
         self.identities = [bytes.fromhex(secret) for secret in file["identity_secrets"]]
         self.public = [identity_of(secret) for secret in self.identities]
+        self.seen = [seen and bytes.fromhex(seen) for seen in self.file["seen_heads"]]
         self.federation = bytes.fromhex(file["federation_secret"])
         self.secrets = [Secrets(bytes.fromhex(seed)) for seed in file["session_seeds"]]
         self.n, self.expected = len(self.identities), 0
@@ -461,8 +463,9 @@ class Attempt:
                 key = share_key(secrets.encryption, self.secrets[j].encryption_public, self.sid, self.t1, i, j)
                 data = SHARE_DATA + self.sid + self.t1 + u16(i) + u16(j)
                 content = ChaCha20Poly1305(key).encrypt(bytes(12), point, data) + hashed
-                statement = u16(i) + u16(j) + content
-                content += sign(self.identities[i], "guildhall secagg dealt share v1", self.sid, self.t1, statement)
+                seen = self.seen[j] or b""
+                statement = u16(i) + u16(j) + content + seen
+                content += bytes([1 if seen else 0]) + seen + sign(self.identities[i], "guildhall secagg dealt share v1", self.sid, self.t1, statement)
                 out.append(u16(j) + content)
                 if j in forwarded:
                     forwarded[j].append(u16(i) + content)
@@ -497,7 +500,7 @@ class Attempt:
             words = from_words(y, self.bits)
             hashed = hashlib.sha256(words).digest()
             head = bytes.fromhex(self.file["ledger_heads"][u])
-            parts = (self.sid, self.t1, self.members, hashed, head)
+            parts = update_parts(self, hashed, head)
             signature = sign(self.identities[u], "guildhall secagg masked update v1", *parts)
             self.expect("Update", u, u32(168) + self.sid + hashed + head + signature + words)
             self.updates.append((u, hashed, head))
@@ -584,24 +587,31 @@ def check_client(a, own, name, data):
     for i, *hashed, signature in listed:
         need(i in (a.u2 if name == "Survivors" else a.u3), "stranger")
         if name == "Survivors":
-            parts = (a.sid, a.t1, a.members, *hashed)
-            verify(a.public[i], signature, "guildhall secagg masked update v1", *parts)
+            verify(a.public[i], signature, "guildhall secagg masked update v1", *update_parts(a, *hashed))
+            seen = a.seen[i]
+            need(seen is None or hashed[1][:8][::-1] > seen[32:40][::-1], "ledger behind")
         else:
             verify(a.public[i], signature, "guildhall secagg certify v1", a.sid, a.s)
+
+
+def update_parts(a, hashed, head):
+    return digest("guildhall secagg update digest v1", a.sid, a.t1, a.members, hashed), head
 
 
 def check_round_roster(a, own, listed):
     need(len(listed) >= a.p["m"], "too few")
     need((own, a.secrets[own].encryption_public, a.secrets[own].mask_public) in [e[:3] for e in listed], "own entry")
     seen = set()
-    for i, encryption, mask_key, signature in listed:
+    for i, encryption, mask_key, _ in listed:
         need(len({encryption, mask_key} - seen) == 2, "duplicate key")
         seen |= {encryption, mask_key}
+    everybody = [entry[0] for entry in listed]
+    holders = everybody if a.k is None else a.secrets[own].holders(everybody, own, a.k)
+    for i, encryption, mask_key, signature in (entry for entry in listed if entry[0] in holders):
         parts = (a.sid, a.model, a.digest, encryption, mask_key)
         verify(a.public[i], signature, "guildhall secagg advertise v1", *parts)
-    for i, encryption, *_ in listed:
-        if i != own and (a.k is None or i in a.secrets[own].holders([e[0] for e in listed], own, a.k)):
-            agree(a.secrets[own].encryption, encryption)
+    for i, encryption, *_ in (entry for entry in listed if entry[0] in holders and entry[0] != own):
+        agree(a.secrets[own].encryption, encryption)
 
 
 def check_forwarded(a, own, members, shares):
@@ -614,8 +624,8 @@ def check_forwarded(a, own, members, shares):
         need(len(shares) == len(members) - 1, "dealers")
     else:
         need(len(set(a.holders[own]) & set(members)) >= a.threshold, "holders")
-    for dealer, sealed, mask_hash, seed_hash, signature in shares:
-        statement = u16(dealer) + u16(own) + sealed + mask_hash + seed_hash
+    for dealer, sealed, mask_hash, seed_hash, seen, signature in shares:
+        statement = u16(dealer) + u16(own) + sealed + mask_hash + seed_hash + (seen or b"")
         label = "guildhall secagg dealt share v1"
         verify(a.public[dealer], signature, label, a.sid, a.t1, statement, name="share signature")
         key = share_key(a.secrets[own].encryption, a.secrets[dealer].encryption_public, a.sid, a.t1, dealer, own)
@@ -664,7 +674,7 @@ def check_server(a, sender, name, data, repeated):
     elif name == "Update":
         need(len(words) == a.p["d"] * a.bits // 8, "length")
         need(hashlib.sha256(words).digest() == fields[1], "hash")
-        verify(key, signature, "guildhall secagg masked update v1", a.sid, a.t1, a.members, *fields[1:3])
+        verify(key, signature, "guildhall secagg masked update v1", *update_parts(a, *fields[1:3]))
     elif name == "Certify":
         verify(key, signature, "guildhall secagg certify v1", a.sid, a.s)
     else:

@@ -241,7 +241,7 @@ impl Client {
             federation: standing.federation,
             federation_key: standing.federation_key,
         };
-        let participant = Participant::new(standing, pinned.as_ref())?;
+        let participant = Participant::new(standing, pinned.as_ref(), config.folder.read_witness()?)?;
         let mut books = Books::open(&config.folder.ledger(), config.budget).await?;
         if let Some(roster) = &pinned {
             books.join(&member, roster).await?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::secagg::Witness;
 use guildhall_shared::wire;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -134,6 +135,11 @@ impl Folder {
         self.0.join("ledger")
     }
 
+    /// What this client saw of the other merchants' ledgers.
+    pub fn witness(&self) -> PathBuf {
+        self.0.join("witness")
+    }
+
     /// The folder with the model versions of a job.
     pub fn models(&self, job: &Digest) -> PathBuf {
         self.0.join("models").join(job.to_string())
@@ -226,6 +232,30 @@ impl Folder {
             expected: "a roster that can be encoded",
         })?;
         write_durably(&self.roster(), &bytes, Access::Shared)
+    }
+
+    /// Reads what this client saw of the others' ledgers; nothing, before its first round. A damaged file is said to be one
+    /// and forgotten: the next round brings everything anew, and the others remember too.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn read_witness(&self) -> Result<Witness, FolderError> {
+        let path = self.witness();
+        if !path.exists() {
+            return Ok(Witness::default());
+        }
+        Ok(wire::decode(&read(&path)?, wire::OBJECT_BYTES_MAX).unwrap_or_else(|_| {
+            tracing::warn!(path = %path.display(), "expected what was seen of the others' ledgers: forgotten");
+            Witness::default()
+        }))
+    }
+
+    /// Keeps what this client saw of the others' ledgers, durably.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn write_witness(&self, witness: &Witness) -> Result<(), FolderError> {
+        write_durably(&self.witness(), &wire::encode(witness).unwrap_or_default(), Access::Shared)
     }
 }
 

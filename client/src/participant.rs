@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! session:  Connected ─Hello▶ Welcome(roster) ─pin▶ Job ─OpenJob▶ JobOpened ─CatchUp▶ records… ─Ready▶ rounds
-//! attempt:  Offer ─Reserve▶ Reserved ─Advertise▶ RoundRoster ─Shares▶ ForwardedShares ─Train▶ Trained ─Commit▶ Committed
-//!             ─slot▶ Upload ─▶ Survivors ─Certify▶ Certificate ─Unmask▶ Result | Abort
+//! attempt:  Offer ─Reserve▶ Reserved ─Advertise▶ RoundRoster ─Shares▶ ForwardedShares ─Compare▶ LedgerCompared ─Train▶ Trained
+//!             ─Commit▶ Committed ─slot▶ Upload ─▶ Survivors ─Certify▶ Certificate ─Unmask▶ Result | Abort
 //! plain:    Offer ─Reserve▶ Reserved ─Accept▶ Begin ─Train▶ Trained ─Commit▶ Committed ─slot▶ Upload ─▶ Result | Abort
 //!                     └ refused: Decline     └──── Abort, Result, new Offer, lost link: Refund ────┘ (only before Commit)
 //! ```
@@ -34,6 +34,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::identity::{DecodedRoster, IdentityKey, PublicKey, SignedRoster};
 use guildhall_shared::message::{ClientMessage, Hello, Offer, ServerMessage};
+use guildhall_shared::secagg::Witness;
 
 pub use input::{Input, Outcome, Output, Report, ReserveOrder, ReserveRefusal, TrainOrder};
 pub use policy::{JobPattern, Permission, Policy};
@@ -79,6 +80,8 @@ impl Pinned {
 pub struct Participant {
     standing: Standing,
     pinned: Option<Pinned>,
+    /// What it saw of the others' ledgers.
+    witness: Witness,
     /// The greeting of the open session.
     session: Option<Hello>,
     job: Option<FollowedJob>,
@@ -88,13 +91,21 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// A client that starts, with the roster it pinned earlier.
+    /// A client that starts, with the roster it pinned and the ledgers it saw earlier.
     ///
     /// # Errors
     /// [`Refused::Roster`], [`Refused::NotListed`] when the pinned roster is not this federation's or not this client's.
-    pub fn new(standing: Standing, pinned: Option<&SignedRoster>) -> Result<Self, Refused> {
+    pub fn new(standing: Standing, pinned: Option<&SignedRoster>, witness: Witness) -> Result<Self, Refused> {
         let pinned = pinned.map(|roster| session::check_roster(&standing, roster)).transpose()?;
-        Ok(Participant { standing, pinned, session: None, job: None, attempt: None, held_offer: None })
+        Ok(Participant {
+            standing,
+            pinned,
+            witness,
+            session: None,
+            job: None,
+            attempt: None,
+            held_offer: None,
+        })
     }
 
     /// Takes one input and says what to do, also beside an error. After an error the state is unchanged, but for
@@ -114,6 +125,9 @@ impl Participant {
             Input::ModelLoaded { version, state } => self.model_loaded(now_ms, version, state, out),
             Input::Reserved { sid, seed } => self.reserved(now_ms, sid, seed, out),
             Input::ReserveRefused { sid, refusal } => self.reserve_refused(now_ms, sid, refusal, out),
+            Input::LedgerCompared { sid, objection } => {
+                return self.ledger_compared(now_ms, sid, objection, out);
+            }
             Input::Trained { sid } => self.trained(sid, out),
             Input::Impossible { sid, reason } => self.impossible(now_ms, sid, reason, out),
             Input::Committed { sid, hash, head } => self.committed(now_ms, sid, (hash, head), out),
@@ -132,9 +146,13 @@ impl Participant {
             ServerMessage::Offer(offer) => self.offer(now_ms, offer, out),
             ServerMessage::Begin(begin) => self.begin(now_ms, &begin, out),
             ServerMessage::RoundRoster(roster) => self.round_roster(&roster, out),
-            ServerMessage::ForwardedShares(forwarded) => self.forwarded_shares(now_ms, &forwarded, out),
+            ServerMessage::ForwardedShares(forwarded) => self.forwarded_shares(&forwarded, out),
             ServerMessage::Survivors(survivors) => self.survivors(&survivors, out),
             ServerMessage::Certificate(certificate) => self.certificate(&certificate, out),
+            ServerMessage::WitnessedHead(seen) => {
+                out.push(Output::CompareLedger { seen });
+                Ok(())
+            }
             ServerMessage::Receipt(receipt) => self.receipt(&receipt),
             ServerMessage::Abort(abort) => {
                 self.abort(&abort, out);

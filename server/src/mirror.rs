@@ -10,7 +10,9 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name};
 use guildhall_shared::identity::{IdentityKey, SignedRoster};
 use guildhall_shared::message::WitnessedHead;
+use guildhall_shared::secagg::LedgerBehind;
 use guildhall_shared::secagg::transcript::SignedUpdate;
+use guildhall_shared::tree_head::TreeHead;
 
 use crate::error::ServerError;
 use crate::federation::Federation;
@@ -50,6 +52,17 @@ impl Mirror {
     /// [`ServerError::Ledger`].
     pub fn witness(&mut self, sid: Digest, updates: Vec<SignedUpdate>) -> Result<(), ServerError> {
         Ok(self.book.note(Event::Witness { sid, updates, time_unix_s: now_unix_s() })?)
+    }
+
+    /// Checks that the ledger an update was signed with is larger than it was ever seen: its COMMIT is a new entry.
+    ///
+    /// # Errors
+    /// [`LedgerBehind`].
+    pub fn check(&self, merchant: MerchantIndex, found: &TreeHead) -> Result<(), LedgerBehind> {
+        match self.book.state().witnessed(merchant) {
+            Some(seen) if found.size <= seen.size => Err(LedgerBehind { seen: seen.size, found: found.size }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes durable what was published. A result that is there already, from before a crash, is not repeated.

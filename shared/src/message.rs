@@ -118,7 +118,7 @@ message_set! {
         /// M1.
         Advertise = 0x0106, at most 512;
         /// M3: at most 254 holders.
-        Shares = 0x0107, at most 64 << 10;
+        Shares = 0x0107, at most 96 << 10;
         /// A dealer's share is unusable.
         Complaint = 0x0108, at most 256;
         /// M7.
@@ -152,11 +152,13 @@ message_set! {
         /// M2.
         RoundRoster = 0x020A, at most 256 << 10;
         /// M4: at most one share of every other merchant.
-        ForwardedShares = 0x020B, at most 256 << 10;
+        ForwardedShares = 0x020B, at most 384 << 10;
         /// M6.
         Survivors = 0x020C, at most 192 << 10;
         /// M8.
         Certificate = 0x020D, at most 128 << 10;
+        /// The server cosigned where the receiver's ledger stood.
+        WitnessedHead = 0x020E, at most 256;
     }
 }
 

@@ -37,10 +37,12 @@ pub mod server;
 pub mod shamir;
 pub mod tail;
 pub mod transcript;
+mod witness;
 
 pub use certificate::{CertificateError, SurvivorCertificate};
 pub use facts::Facts;
 pub use parameters::{Graph, MaskGenerator, SecaggParameters, SecaggParametersError};
+pub use witness::{LedgerBehind, SignedHead, Witness};
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,9 @@ use guildhall_privacy::parameter::{PicoRho, Protection, Travel};
 use guildhall_privacy::update::{CommittedUpdate, SealedUpdate};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
-use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
+use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster, Verifier};
 use guildhall_shared::message::{DeclineReason, WitnessedHead};
-use guildhall_shared::secagg::SurvivorCertificate;
+use guildhall_shared::secagg::{SignedHead, SurvivorCertificate};
 use guildhall_shared::tree_head::TreeHead;
 
 use super::report;
@@ -164,11 +164,25 @@ impl Books {
             book.compare(head)?;
             book.keep_cosignature(head, &server, time_unix_s, cosignature)
         };
-        match self.with_ledger(compare).await? {
-            Ok(()) => Ok(None),
-            Err(error @ LedgerError::RolledBack { .. }) => Ok(Some(error.to_string())),
-            Err(fatal) => Err(fatal.into()),
-        }
+        alarm(self.with_ledger(compare).await?)
+    }
+
+    /// Holds what other merchants say they saw of the ledger against the ledger. A head that the ledger never had counts
+    /// only under this merchant's own signature: nobody can raise an alarm with a head that is made up. Returns what is
+    /// wrong, if anything is: the alarm is in the ledger then.
+    pub async fn compare_heads(
+        &mut self,
+        member: &Member,
+        mut seen: Vec<SignedHead>,
+    ) -> Result<Option<String>, ClientError> {
+        let own = Verifier::new(member.identity.public());
+        let compare = move |ledger: &mut Ledger| {
+            let book = ledger.book();
+            seen.retain(|one| !book.state().had(&one.head) && one.verify(&own).is_ok());
+            let newest = seen.iter().max_by_key(|one| one.head.size);
+            newest.map_or(Ok(()), |newest| book.compare(newest.head))
+        };
+        alarm(self.with_ledger(compare).await?)
     }
 
     /// Records what an audit found. Spends nothing.
@@ -219,6 +233,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ClientError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| ClientError::Task(error.to_string()))
+}
+
+/// What is wrong with the ledger, if it was put back; other errors end the process.
+fn alarm(compared: Result<(), LedgerError>) -> Result<Option<String>, ClientError> {
+    match compared {
+        Ok(()) => Ok(None),
+        Err(error @ LedgerError::RolledBack { .. }) => Ok(Some(error.to_string())),
+        Err(fatal) => Err(fatal.into()),
+    }
 }
 
 /// Charge and record of one attempt, from the numbers this client derived itself.

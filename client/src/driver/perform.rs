@@ -117,6 +117,17 @@ impl Client {
                     self.tell(Event::LedgerRolledBack { reason: alarm });
                 }
             }
+            Output::CompareHeads { sid, seen } => {
+                let objection = self.books.compare_heads(&self.member, seen).await?;
+                if let Some(reason) = objection.clone() {
+                    self.tell(Event::LedgerRolledBack { reason });
+                }
+                return Ok(Some(Input::LedgerCompared { sid, objection }));
+            }
+            Output::KeepWitness(witness) => {
+                let folder = self.config.folder.clone();
+                blocking(move || folder.write_witness(&witness)).await??;
+            }
             Output::Report(report) => {
                 // Whoever hears of the end may look at the folder.
                 if let (Report::Finished { .. }, Some(job)) = (&report, &mut self.job) {
@@ -246,7 +257,7 @@ impl Client {
 fn is_heavy(input: &Input) -> bool {
     use ServerMessage::{Certificate, ForwardedShares, RoundRoster, Survivors};
     match input {
-        Input::Result { .. } => true,
+        Input::Result { .. } | Input::LedgerCompared { .. } => true,
         Input::Message(message) => {
             matches!(message, RoundRoster(_) | ForwardedShares(_) | Survivors(_) | Certificate(_))
         }

@@ -3,6 +3,7 @@
 mod masked;
 mod scene;
 mod sealing;
+mod witnesses;
 
 use std::time::Duration;
 

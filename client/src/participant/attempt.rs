@@ -8,7 +8,7 @@ use guildhall_shared::job::Aggregation;
 use guildhall_shared::message::{Abort, Begin, Decline, DeclineReason, Receipt, UpdateHeader, Verdict};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::secagg::SurvivorCertificate;
-use guildhall_shared::secagg::client::{Advertised, Certified, Masked, Sharing, Uploaded};
+use guildhall_shared::secagg::client::{Advertised, Certified, Masked, Masking, Sharing, Uploaded};
 use guildhall_shared::secagg::mask::MaskSet;
 use guildhall_shared::tree_head::TreeHead;
 
@@ -42,6 +42,8 @@ pub(super) enum Stage {
     Advertised(Box<Advertised>),
     /// Masked: shares are dealt; waits for the others'.
     Sharing(Box<Sharing>),
+    /// Masked: shares are held; the ledger is compared with what the dealers saw of it.
+    Comparing(Box<Masking>),
     /// Trains.
     Training { upload_at_ms: u64, cover: Cover },
     /// The commitment is on its way to the disk.
@@ -82,6 +84,7 @@ impl Stage {
             Stage::Accepted => "this client waits for the start",
             Stage::Advertised(_) => "this client waits for everybody's keys",
             Stage::Sharing(_) => "this client waits for the others' shares",
+            Stage::Comparing(_) => "this client compares its ledger with what others saw of it",
             Stage::Training { .. } => "this client trains",
             Stage::Committing { .. } => "this client commits its update",
             Stage::Committed { .. } => "this client waits for its upload slot",
@@ -359,7 +362,11 @@ impl Participant {
             Stage::Cancelled { awaited, .. } => {
                 return self.enter(origin, Stage::Cancelled { awaited, outcome, reason });
             }
-            Stage::Accepted | Stage::Advertised(_) | Stage::Sharing(_) | Stage::Training { .. } => {
+            Stage::Accepted
+            | Stage::Advertised(_)
+            | Stage::Sharing(_)
+            | Stage::Comparing(_)
+            | Stage::Training { .. } => {
                 out.push(Output::Refund { sid });
             }
             Stage::Committed { .. }

@@ -11,9 +11,9 @@ use guildhall_shared::message::{
 };
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
-use guildhall_shared::secagg::SurvivorCertificate;
 use guildhall_shared::secagg::mask::MaskSet;
 use guildhall_shared::secagg::seed::SessionSeed;
+use guildhall_shared::secagg::{SignedHead, SurvivorCertificate, Witness};
 use guildhall_shared::tree_head::TreeHead;
 
 use super::AttemptStage;
@@ -68,6 +68,13 @@ pub enum Input {
         sid: Digest,
         /// Why.
         refusal: ReserveRefusal,
+    },
+    /// Answer to [`Output::CompareHeads`].
+    LedgerCompared {
+        /// The attempt.
+        sid: Digest,
+        /// That the ledger was put back to an older state, if it was.
+        objection: Option<String>,
     },
     /// The update of an attempt is sealed.
     Trained {
@@ -169,6 +176,16 @@ pub enum Output {
         /// What it saw.
         seen: WitnessedHead,
     },
+    /// Compare the ledger with what other merchants saw of it, before anything is trained; answered by
+    /// [`Input::LedgerCompared`].
+    CompareHeads {
+        /// The attempt.
+        sid: Digest,
+        /// What they saw; signatures are not checked yet.
+        seen: Vec<SignedHead>,
+    },
+    /// Keep durably what was seen of the others' ledgers, before it is signed.
+    KeepWitness(Box<Witness>),
     /// Tell the merchant.
     Report(Report),
     /// Give [`Input::Woke`] at this time or a little later.

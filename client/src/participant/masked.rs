@@ -1,13 +1,14 @@
 //! The messages of a masked attempt. The core of secure aggregation checks them; here is what follows. [core]
 //!
 //! ```text
-//! Reserved ─Advertise▶ RoundRoster ─Shares▶ ForwardedShares ─Train▶ … ─Upload▶ Survivors ─Certify▶ Certificate ─Unmask▶
+//! Reserved ─Advertise▶ RoundRoster ─Shares▶ ForwardedShares ─CompareHeads▶ LedgerCompared ─Train▶ … ─Upload▶ Survivors ─Certify▶ Certificate ─Unmask▶
 //! ```
 //! A message of another attempt, of plain mode or out of order is refused and changes nothing. A message whose content is
 //! wrong ends the attempt: its secrets are wiped, and the merchant is a dropout of it.
 
 use std::sync::Arc;
 
+use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, RoundId};
 use guildhall_shared::job::Aggregation;
 use guildhall_shared::message::{
@@ -62,7 +63,7 @@ impl Participant {
         };
         let (origin, state) =
             self.take(&roster.sid, advertised).map_err(|error| error.refused(MESSAGE, roster.sid))?;
-        match state.share(roster, &self.standing.identity) {
+        match state.share(roster, &self.witness, &self.standing.identity) {
             Ok((state, message)) => {
                 send(message, out);
                 self.reach(origin, Stage::Sharing(Box::new(state)), AttemptStage::Shared, out);
@@ -72,10 +73,9 @@ impl Participant {
         }
     }
 
-    /// M4 in; training starts, and takes the masks along.
+    /// M4 in: the ledger is held against what the dealers saw of it.
     pub(super) fn forwarded_shares(
         &mut self,
-        now_ms: u64,
         forwarded: &ForwardedShares,
         out: &mut Vec<Output>,
     ) -> Result<(), Refused> {
@@ -87,10 +87,40 @@ impl Participant {
         };
         let (origin, state) =
             self.take(&forwarded.sid, sharing).map_err(|error| error.refused(MESSAGE, forwarded.sid))?;
-        let masking = state.receive(forwarded, &self.standing.identity);
-        match masking.and_then(|state| state.masks()) {
+        match state.receive(forwarded, &self.standing.identity) {
+            Ok(state) => {
+                let (sid, seen) = (origin.sid, state.seen().to_vec());
+                self.enter(origin, Stage::Comparing(Box::new(state)));
+                out.push(Output::CompareHeads { sid, seen });
+                Ok(())
+            }
+            Err(breach) => Err(broken(&origin, Debit::Reserved, breach, out)),
+        }
+    }
+
+    /// The ledger is what everybody saw: training starts, and takes the masks along. Otherwise this client takes no part.
+    pub(super) fn ledger_compared(
+        &mut self,
+        now_ms: u64,
+        sid: Digest,
+        objection: Option<String>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refused> {
+        let comparing = |stage| match stage {
+            Stage::Comparing(state) => Ok(state),
+            other => Err(other),
+        };
+        // An answer to a question of an attempt that is over.
+        let Ok((origin, state)) = self.take(&sid, comparing) else { return Ok(()) };
+        let round = origin.round;
+        if let Some(reason) = objection {
+            out.push(Output::Refund { sid });
+            send(Decline { sid, reason: DeclineReason::Policy }, out);
+            out.push(Output::Report(Report::AttemptEnded { round, reason }));
+            return Ok(());
+        }
+        match state.masks() {
             Ok((masks, state)) => {
-                let round = origin.round;
                 self.train(now_ms, origin, Cover::Masked(Box::new(state)), Some(masks), out);
                 out.push(Output::Report(Report::Stage { round, stage: AttemptStage::Masked }));
                 Ok(())
@@ -99,7 +129,7 @@ impl Participant {
         }
     }
 
-    /// M6 in, M7 out: one set of survivors is signed, and remembered.
+    /// M6 in, M7 out: one set of survivors is signed and remembered, with where their ledgers stand.
     pub(super) fn survivors(&mut self, survivors: &Survivors, out: &mut Vec<Output>) -> Result<(), Refused> {
         const MESSAGE: &str = "Survivors";
         self.expect(MESSAGE, survivors.sid, Aggregation::Masked)?;
@@ -109,12 +139,14 @@ impl Participant {
         };
         let (origin, state) =
             self.take(&survivors.sid, uploaded).map_err(|error| error.refused(MESSAGE, survivors.sid))?;
-        match state.certify(survivors, &self.standing.identity) {
+        match state.certify(survivors, &self.witness, &self.standing.identity) {
             Ok((state, message)) => {
                 if let Some(job) = &mut self.job {
                     let survivors = state.survivors().collect();
                     job.signed.insert(origin.sid, SignedSurvivors { round: origin.round, survivors });
                 }
+                state.heads().for_each(|(merchant, head)| self.witness.saw(merchant, head));
+                out.push(Output::KeepWitness(Box::new(self.witness.clone())));
                 send(message, out);
                 self.reach(origin, Stage::Certified(Box::new(state)), AttemptStage::Certified, out);
                 Ok(())

@@ -10,6 +10,7 @@ mod properties;
 mod records;
 pub(crate) mod server;
 mod session;
+mod witnesses;
 
 use super::*;
 use guildhall_shared::id::RoundId;

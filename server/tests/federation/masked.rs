@@ -13,11 +13,11 @@ use guildhall_shared::message::{
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::client::{self, Advertised, Certified, Sharing, Uploaded};
 use guildhall_shared::secagg::seed::SessionSeed;
-use guildhall_shared::secagg::{Facts, transcript};
+use guildhall_shared::secagg::{Facts, Witness, transcript};
 use guildhall_shared::wire;
 
 use crate::bench::{Federation, spec};
-use crate::raw_client::{Member, Session};
+use crate::raw_client::{Member, Session, next_head};
 
 fn masked(parameters: usize, rounds: u32) -> JobSpec {
     let mut spec = spec(parameters, rounds, 1, 60_000);
@@ -60,7 +60,7 @@ impl Session<'_> {
 
     async fn deal(&mut self, state: Advertised) -> (Sharing, Shares) {
         let ServerMessage::RoundRoster(roster) = self.hear().await else { panic!("everybody's keys") };
-        state.share(&roster, &self.member.identity).expect("good keys")
+        state.share(&roster, &Witness::default(), &self.member.identity).expect("good keys")
     }
 
     /// The frame of its masked update.
@@ -73,17 +73,13 @@ impl Session<'_> {
         let mut vector = RingVector::from_integers(parameters.ring, &integers);
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (state, header) = state.sign(
-            Digest::of_bytes(&words),
-            guildhall_shared::tree_head::TreeHead::EMPTY,
-            &self.member.identity,
-        );
+        let (state, header) = state.sign(Digest::of_bytes(&words), next_head(), &self.member.identity);
         (state, frame(UPDATE_KIND, &join_vector(&wire::encode(&header).expect("encodes"), &words)))
     }
 
     async fn certify(&mut self, state: Uploaded) -> (Certified, Certify) {
         let ServerMessage::Survivors(survivors) = self.hear().await else { panic!("the survivors") };
-        state.certify(&survivors, &self.member.identity).expect("good survivors")
+        state.certify(&survivors, &Witness::default(), &self.member.identity).expect("good survivors")
     }
 
     async fn unmask(&mut self, state: Certified) {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use guildhall_server::{ALPN_ENROL, ALPN_SESSION, SERVER_NAME};
 use guildhall_shared::digest::Digest;
@@ -10,12 +11,13 @@ use guildhall_shared::identity::{IdentityKey, PublicKey, SignedRoster};
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::{
     Accept, CatchUp, ClientMessage, EnrolReply, EnrolRequest, Enrolled, EnrolmentMessage, Hello, Invitation,
-    Offer, RESULT_KIND, Ready, ResultHeader, ServerMessage, UPDATE_KIND, UpdateHeader, join_vector,
-    split_vector,
+    Offer, RESULT_KIND, Ready, ResultHeader, ServerMessage, UPDATE_KIND, UpdateHeader, WitnessedHead,
+    join_vector, split_vector,
 };
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::round_parameters::RoundParameters;
+use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire;
 use quinn::crypto::rustls::QuicClientConfig;
 use rcgen::{CertificateParams, KeyPair};
@@ -168,6 +170,7 @@ impl Member {
             roster: None,
             job: None,
             model: None,
+            witnessed: Vec::new(),
         };
         session
             .say(Hello {
@@ -216,6 +219,15 @@ pub struct Session<'a> {
     pub job: Option<guildhall_shared::message::Job>,
     /// The newest version this client derived itself.
     pub model: Option<(u32, ModelState)>,
+    /// What the server said it saw of this merchant's ledger.
+    pub witnessed: Vec<WitnessedHead>,
+}
+
+/// A ledger that grows with every update of the whole test.
+pub fn next_head() -> TreeHead {
+    static ENTRIES: AtomicU64 = AtomicU64::new(1);
+    let size = ENTRIES.fetch_add(1, Ordering::Relaxed);
+    TreeHead { size, root: Digest::of("a growing ledger", &[&size.to_le_bytes()]) }
 }
 
 impl Session<'_> {
@@ -229,8 +241,14 @@ impl Session<'_> {
         ServerMessage::from_body(&header, &body).map_err(|e| e.to_string())
     }
 
+    /// The next message, but for the server's word that it saw this merchant's ledger: that is kept.
     pub async fn hear(&mut self) -> ServerMessage {
-        self.try_hear().await.expect("a message")
+        loop {
+            match self.try_hear().await.expect("a message") {
+                ServerMessage::WitnessedHead(seen) => self.witnessed.push(seen),
+                message => return message,
+            }
+        }
     }
 
     pub fn key(&self) -> &PublicKey {
@@ -350,12 +368,8 @@ impl Session<'_> {
     pub fn update_frame(&self, offer: &Offer, value: i64) -> Vec<u8> {
         let mut words = Vec::new();
         self.parameters().ring.write(&vec![value; self.parameters().parameters as usize], &mut words);
-        let header = UpdateHeader::sign(
-            offer.sid(),
-            Digest::of_bytes(&words),
-            guildhall_shared::tree_head::TreeHead::EMPTY,
-            &self.member.identity,
-        );
+        let header =
+            UpdateHeader::sign(offer.sid(), Digest::of_bytes(&words), next_head(), &self.member.identity);
         frame(UPDATE_KIND, &join_vector(&wire::encode(&header).expect("encodes"), &words))
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::Signature;
+use crate::secagg::SignedHead;
 use crate::secagg::agreement::AgreementKey;
 use crate::secagg::transcript::SignedUpdate;
 use crate::tree_head::TreeHead;
@@ -78,7 +79,10 @@ pub struct DealtShare {
     pub sealed: SealedShares,
     /// For everybody's.
     pub hashes: ShareHashes,
-    /// The dealer's, over session, roster of the round, dealer, holder, ciphertext and hashes.
+    /// The newest head of the holder's ledger that the dealer saw, under the holder's own signature; `None` if it saw none.
+    /// The holder holds it against its ledger before it trains.
+    pub seen: Option<SignedHead>,
+    /// The dealer's, over session, roster of the round, dealer, holder, ciphertext, hashes and head.
     pub signature: Signature,
 }
 

@@ -11,7 +11,7 @@ use crate::optimizer::{OptimizerSpec, UpdateRule};
 use crate::ring::RingWidth;
 use crate::round_parameters::{RoundMode, RoundParameters};
 use crate::secagg::agreement::AgreementKey;
-use crate::secagg::{Graph, MaskGenerator, SecaggParameters};
+use crate::secagg::{Graph, MaskGenerator, SecaggParameters, SignedHead};
 use crate::task::Task;
 use crate::tree_head::TreeHead;
 
@@ -78,7 +78,8 @@ fn dealt_share(peer: u16, byte: u8) -> DealtShare {
         peer: MerchantIndex(peer),
         sealed: SealedShares { mask_key: [byte; 32], seed: [byte + 1; 32], tag: [byte + 2; 16] },
         hashes: share_hashes(byte + 3),
-        signature: signature(byte + 5),
+        seen: Some(SignedHead { update: digest(byte + 5), head: HEAD, signature: signature(byte + 6) }),
+        signature: signature(byte + 7),
     }
 }
 
@@ -135,9 +136,12 @@ fn forwarded_shares(members: std::ops::Range<u16>, dealers: std::ops::Range<u16>
 
 const HEAD: TreeHead = TreeHead { size: 5, root: Digest([8; 32]) };
 
+fn witnessed_head() -> WitnessedHead {
+    WitnessedHead { head: HEAD, time_unix_s: 9, cosignature: signature(6) }
+}
+
 fn witness() -> WitnessAnswer {
-    let seen = WitnessedHead { head: HEAD, time_unix_s: 9, cosignature: signature(6) };
-    WitnessAnswer { seen: Some(seen), signature: signature(7) }
+    WitnessAnswer { seen: Some(witnessed_head()), signature: signature(7) }
 }
 
 fn survivors(members: std::ops::Range<u16>) -> Survivors {
@@ -250,6 +254,7 @@ fn plain_server_messages() -> Vec<ServerMessage> {
         roll_back.sign(&key).into(),
         Finished { job: digest(1), version: 2, model: digest(3) }.into(),
         Refusal { reason: "no".into() }.into(),
+        witnessed_head().into(),
     ]
 }
 

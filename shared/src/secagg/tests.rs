@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::{self, Advertised, Certified, Masked, Masking, Sharing, Uploaded};
 use super::seed::SessionSeed;
-use super::{Facts, MaskGenerator, SecaggParameters, server};
+use super::{Facts, MaskGenerator, SecaggParameters, Witness, server};
 use crate::digest::Digest;
 use crate::id::{MerchantIndex, Name};
 use crate::identity::{IdentityKey, Roster, RosterEntry};
@@ -56,7 +56,8 @@ fn attempt(facts: &Arc<Facts>, keys: &[IdentityKey], gone: impl Fn(u8, u16) -> b
     let (mut dealing, roster) = advertising.close().expect("enough");
     let mut sharing: BTreeMap<u16, Sharing> = BTreeMap::new();
     for (i, state) in advertised.into_iter().filter(|(i, _)| !gone(3, *i)) {
-        let (state, message) = state.share(&roster, &keys[usize::from(i)]).expect("good");
+        let (state, message) =
+            state.share(&roster, &Witness::default(), &keys[usize::from(i)]).expect("good");
         dealing.receive(MerchantIndex(i), message).expect("good");
         sharing.insert(i, state);
     }
@@ -76,7 +77,8 @@ fn attempt(facts: &Arc<Facts>, keys: &[IdentityKey], gone: impl Fn(u8, u16) -> b
     let (mut certifying, survivors) = collecting.close().expect("enough");
     let mut certified: BTreeMap<u16, Certified> = BTreeMap::new();
     for (i, state) in uploaded.into_iter().filter(|(i, _)| !gone(7, *i)) {
-        let (state, message) = state.certify(&survivors, &keys[usize::from(i)]).expect("good");
+        let (state, message) =
+            state.certify(&survivors, &Witness::default(), &keys[usize::from(i)]).expect("good");
         certifying.receive(MerchantIndex(i), &message).expect("good");
         certified.insert(i, state);
     }

@@ -12,9 +12,7 @@ use super::agreement::AgreementKey;
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::{IdentityKey, Signature, SignatureError, Verifier};
-use crate::message::{
-    Advertise, Complaint, DealtShare, MemberKeys, RevealedShare, SealedShares, ShareHashes, Shares,
-};
+use crate::message::{Advertise, Complaint, DealtShare, MemberKeys, RevealedShare, ShareHashes, Shares};
 use crate::tree_head::TreeHead;
 use crate::wire;
 
@@ -24,6 +22,7 @@ const SHARE: &str = "guildhall secagg dealt share v1";
 const SHARES: &str = "guildhall secagg shares v1";
 const COMPLAINT: &str = "guildhall secagg complaint v1";
 const MEMBERS: &str = "guildhall secagg members v1";
+const UPDATE_DIGEST: &str = "guildhall secagg update digest v1";
 const UPDATE: &str = "guildhall secagg masked update v1";
 const SURVIVORS: &str = "guildhall secagg survivors v1";
 const CERTIFY: &str = "guildhall secagg certify v1";
@@ -138,19 +137,16 @@ pub fn verify_advertise(facts: &Facts, member: &MemberKeys, key: &Verifier) -> R
     key.verify(ADVERTISE, &parts, &member.signature)
 }
 
-/// Signs what a dealer deals to one holder.
+/// Signs what a dealer deals to one holder: `share` names the holder, its signature is made anew.
 pub fn sign_dealt_share(
     sid: &Digest,
     roster: &Digest,
     dealer: MerchantIndex,
-    holder: MerchantIndex,
-    sealed: SealedShares,
-    hashes: ShareHashes,
+    share: DealtShare,
     key: &IdentityKey,
 ) -> DealtShare {
-    let statement = dealt_share_statement(dealer, holder, &sealed, &hashes);
-    let signature = key.sign(SHARE, &[&sid.0, &roster.0, &statement]);
-    DealtShare { peer: holder, sealed, hashes, signature }
+    let statement = dealt_share_statement(dealer, share.peer, &share);
+    DealtShare { signature: key.sign(SHARE, &[&sid.0, &roster.0, &statement]), ..share }
 }
 
 /// Checks what a dealer dealt to one holder.
@@ -165,17 +161,17 @@ pub fn verify_dealt_share(
     share: &DealtShare,
     key: &Verifier,
 ) -> Result<(), SignatureError> {
-    let statement = dealt_share_statement(dealer, holder, &share.sealed, &share.hashes);
+    let statement = dealt_share_statement(dealer, holder, share);
     key.verify(SHARE, &[&sid.0, &roster.0, &statement], &share.signature)
 }
 
-fn dealt_share_statement(
-    dealer: MerchantIndex,
-    holder: MerchantIndex,
-    sealed: &SealedShares,
-    hashes: &ShareHashes,
-) -> Vec<u8> {
-    let parts: [&[u8]; 7] = [
+fn dealt_share_statement(dealer: MerchantIndex, holder: MerchantIndex, share: &DealtShare) -> Vec<u8> {
+    let DealtShare { sealed, hashes, seen, .. } = share;
+    let seen = seen.map_or_else(Vec::new, |seen| {
+        let [r, s] = seen.signature.0;
+        [&seen.update.0[..], &seen.head.statement(), &r, &s].concat()
+    });
+    let parts: [&[u8]; 8] = [
         &index(dealer),
         &index(holder),
         &sealed.mask_key,
@@ -183,6 +179,7 @@ fn dealt_share_statement(
         &sealed.tag,
         &hashes.mask_key.0,
         &hashes.seed.0,
+        &seen,
     ];
     parts.concat()
 }
@@ -226,10 +223,15 @@ pub fn verify_complaint(complaint: &Complaint, key: &Verifier) -> Result<(), Sig
     key.verify(COMPLAINT, &[&complaint.sid.0, &index(complaint.about)], &complaint.signature)
 }
 
+/// What an M5 says beside the head of its merchant's ledger: a digest, so that the signed head alone is short evidence.
+pub fn update_digest(transcript: &Transcript, hash: &Digest) -> Digest {
+    let Transcript { sid, roster, members } = transcript;
+    Digest::of(UPDATE_DIGEST, &[&sid.0, &roster.0, &members.0, &hash.0])
+}
+
 /// Signs M5: H(y) and the head of the signer's ledger, under what it saw so far.
 pub fn sign_update(transcript: &Transcript, hash: &Digest, head: &TreeHead, key: &IdentityKey) -> Signature {
-    let Transcript { sid, roster, members } = transcript;
-    key.sign(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0, &head.statement()])
+    key.sign(UPDATE, &[&update_digest(transcript, hash).0, &head.statement()])
 }
 
 /// Checks the signature of an M5.
@@ -243,8 +245,20 @@ pub fn verify_update(
     key: &Verifier,
     signature: &Signature,
 ) -> Result<(), SignatureError> {
-    let Transcript { sid, roster, members } = transcript;
-    key.verify(UPDATE, &[&sid.0, &roster.0, &members.0, &hash.0, &head.statement()], signature)
+    verify_head(&update_digest(transcript, hash), head, key, signature)
+}
+
+/// Checks the signature of an M5 of which only the digest and the head are known.
+///
+/// # Errors
+/// [`SignatureError`].
+pub fn verify_head(
+    update: &Digest,
+    head: &TreeHead,
+    key: &Verifier,
+    signature: &Signature,
+) -> Result<(), SignatureError> {
+    key.verify(UPDATE, &[&update.0, &head.statement()], signature)
 }
 
 /// Signs M7: the digest of U3.

@@ -16,7 +16,7 @@ use guildhall_shared::message::{
 use guildhall_shared::message::{Hello, SurvivingUpdate, WitnessAnswer};
 use guildhall_shared::ring::{RingVector, RingWidth};
 use guildhall_shared::secagg::transcript::{self, SignedUpdate, Transcript};
-use guildhall_shared::secagg::{Facts, MaskGenerator, client, server};
+use guildhall_shared::secagg::{Facts, MaskGenerator, SignedHead, client, server};
 use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire;
 
@@ -47,7 +47,7 @@ pub struct Attempt {
 
 /// Runs an attempt with the cores of client and server.
 pub fn run(fixture: &Fixture) -> Attempt {
-    let facts = fixture.facts();
+    let (facts, witness) = (fixture.facts(), fixture.witness());
     let mut advertising = server::Advertising::new(Arc::clone(&facts));
     let (mut advertise, mut advertised) = (By::new(), By::new());
     for i in fixture.indices() {
@@ -59,7 +59,7 @@ pub fn run(fixture: &Fixture) -> Attempt {
     let (mut dealing, roster) = advertising.close().expect("enough");
     let (mut shares, mut sharing) = (By::new(), By::new());
     for (i, state) in advertised.into_iter().filter(|(i, _)| fixture.takes_part(*i, Gone::Sharing)) {
-        let (state, message) = state.share(&roster, &identity(i.0)).expect("good");
+        let (state, message) = state.share(&roster, &witness, &identity(i.0)).expect("good");
         dealing.receive(i, message.clone()).expect("good");
         sharing.insert(i, state);
         shares.insert(i, message);
@@ -80,7 +80,7 @@ pub fn run(fixture: &Fixture) -> Attempt {
     let (mut certifying, survivors) = collecting.close().expect("enough");
     let (mut certify, mut certified) = (By::new(), By::new());
     for (i, state) in uploaded {
-        let (state, message) = state.certify(&survivors, &identity(i.0)).expect("good");
+        let (state, message) = state.certify(&survivors, &witness, &identity(i.0)).expect("good");
         certifying.receive(i, &message).expect("good");
         certified.insert(i, state);
         certify.insert(i, message);
@@ -112,12 +112,17 @@ pub fn run(fixture: &Fixture) -> Attempt {
     }
 }
 
-/// T1, H(U2), and U3 with its update hashes.
+/// A signed head as it is encoded.
+fn seen(head: SignedHead) -> String {
+    hex::encode(wire::encode(&head).expect("encodes"))
+}
+
 /// A ledger head of each merchant's own.
 pub fn head(merchant: MerchantIndex) -> TreeHead {
     TreeHead { size: 100 + u64::from(merchant.0), root: Digest(secret("ledger root", merchant.0)) }
 }
 
+/// T1, H(U2), and U3 with its update hashes.
 fn transcript(
     facts: &Facts,
     roster: &RoundRoster,
@@ -235,6 +240,7 @@ pub fn to_json(fixture: &Fixture, attempt: &Attempt) -> Json {
         "identity_secrets": secrets("identity"),
         "session_seeds": secrets("session seed"),
         "ledger_heads": fixture.indices().map(|i| hex::encode(head(i).statement())).collect::<Vec<_>>(),
+        "seen_heads": fixture.indices().map(|i| fixture.witness().newest(i).map(seen)).collect::<Vec<_>>(),
         "integers": fixture.indices().map(|i| fixture.integers(i)).collect::<Vec<_>>(),
         "gone": fixture.gone.iter().map(|(who, since)| json!([*who, since.describe()])).collect::<Vec<_>>(),
         "welcome": hex::encode(server_frame(welcome)),

@@ -6,13 +6,15 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
 use guildhall_shared::identity::{IdentityKey, Roster, RosterEntry, Signature, SignedRoster};
 use guildhall_shared::job::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
-use guildhall_shared::message::Offer;
+use guildhall_shared::message::{Offer, SurvivingUpdate};
 use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
 use guildhall_shared::round_parameters::RoundParameters;
 use guildhall_shared::secagg::seed::SessionSeed;
-use guildhall_shared::secagg::{Facts, Graph, MaskGenerator};
+use guildhall_shared::secagg::transcript::{self, Transcript};
+use guildhall_shared::secagg::{Facts, Graph, MaskGenerator, SignedHead, Witness};
 use guildhall_shared::task::Task;
+use guildhall_shared::tree_head::TreeHead;
 
 /// d.
 pub const DIMENSION: usize = 5;
@@ -126,6 +128,25 @@ impl Fixture {
             signature: Signature([[0; 32]; 2]),
         };
         unsigned.sign(&federation_key())
+    }
+
+    /// What everybody saw of the others' ledgers in an earlier attempt, in which merchant 0 had no part.
+    pub fn witness(&self) -> Witness {
+        let digest = |what| Digest(secret(what, 0));
+        let [sid, roster, members] = ["earlier session", "earlier keys", "earlier members"].map(digest);
+        let earlier = Transcript { sid, roster, members };
+        let mut witness = Witness::default();
+        for merchant in self.indices().skip(1) {
+            let hash = Digest(secret("earlier update", merchant.0));
+            let root = Digest(secret("earlier ledger root", merchant.0));
+            let head = TreeHead { size: 90 + u64::from(merchant.0), root };
+            let signature = transcript::sign_update(&earlier, &hash, &head, &identity(merchant.0));
+            witness.saw(
+                merchant,
+                SignedHead::of(&earlier, &SurvivingUpdate { merchant, hash, head, signature }),
+            );
+        }
+        witness
     }
 
     pub fn facts(&self) -> Arc<Facts> {

@@ -222,11 +222,8 @@ fn forwarded(cases: &mut Cases) {
     let roster = cases.attempt.transcript.roster;
     let for_other = cases.attempt.forwarded[&MerchantIndex(2)].shares[0].clone();
     let resign = |share: &mut DealtShare| {
-        let dealer = share.peer;
-        let (sealed, hashes) = (share.sealed.clone(), share.hashes);
-        let key = identity(dealer.0);
-        let signed =
-            transcript::sign_dealt_share(&sid, &roster, dealer, MerchantIndex(1), sealed, hashes, &key);
+        let (dealer, own) = (share.peer, DealtShare { peer: MerchantIndex(1), ..share.clone() });
+        let signed = transcript::sign_dealt_share(&sid, &roster, dealer, own, &identity(dealer.0));
         share.signature = signed.signature;
     };
     let mut with = |name, refusal, change: &dyn Fn(&mut guildhall_shared::message::ForwardedShares)| {
@@ -243,6 +240,9 @@ fn forwarded(cases: &mut Cases) {
     with("dealers out of order", "order", &|bad| bad.shares.swap(0, 1));
     with("a ciphertext changed by the server", "share signature", &|bad| {
         bad.shares[0].sealed.seed[0] ^= 1;
+    });
+    with("a dealer's word about the receiver's ledger taken away by the server", "share signature", &|bad| {
+        bad.shares[0].seen = None;
     });
     with("shares for another holder", "share signature", &|bad| {
         bad.shares[0] = for_other.clone();
@@ -355,6 +355,12 @@ fn survivors(cases: &mut Cases) {
         let other = Transcript { members: Digest([0; 32]), ..transcript };
         let SignedUpdate { merchant, hash, head } = bad.updates[3].statement();
         bad.updates[3].signature = transcript::sign_update(&other, &hash, &head, &identity(merchant.0));
+    });
+    with("a survivor whose ledger is no larger than it was seen", "ledger behind", &|bad| {
+        let SignedUpdate { merchant, hash, mut head } = bad.updates[3].statement();
+        head.size = 90 + u64::from(merchant.0);
+        bad.updates[3].head = head;
+        bad.updates[3].signature = transcript::sign_update(&transcript, &hash, &head, &identity(merchant.0));
     });
     with("survivors of another attempt", "session", &|bad| bad.sid = Digest([0; 32]));
 }

@@ -62,6 +62,7 @@ fn breach(breach: Breach) -> &'static str {
         Breach::Signature { .. } => "signature",
         Breach::DuplicateKey { .. } => "duplicate key",
         Breach::Key { .. } => "small-order key",
+        Breach::Ledger { .. } => "ledger behind",
         Breach::Dealers { .. } => "dealers",
         Breach::Holders { .. } => "holders",
         Breach::Share { reason: "its signature does not verify", .. } => "share signature",
@@ -81,13 +82,19 @@ fn by_client(case: &Case, receiver: MerchantIndex, message: ServerMessage) -> &'
                 Ok(()) => "none",
             };
         }
-        ServerMessage::RoundRoster(roster) => advertised(case, receiver).share(&roster, &key).map(|_| ()),
+        ServerMessage::RoundRoster(roster) => {
+            advertised(case, receiver).share(&roster, &case.fixture.witness(), &key).map(|_| ())
+        }
         ServerMessage::ForwardedShares(forwarded) => {
             sharing(case, receiver).receive(&forwarded, &key).and_then(|masking| masking.masks()).map(|_| ())
         }
-        ServerMessage::Survivors(survivors) => uploaded(case, receiver).certify(&survivors, &key).map(|_| ()),
+        ServerMessage::Survivors(survivors) => {
+            uploaded(case, receiver).certify(&survivors, &case.fixture.witness(), &key).map(|_| ())
+        }
         ServerMessage::Certificate(certificate) => {
-            let (certified, _) = uploaded(case, receiver).certify(&attempt.survivors, &key).expect("good");
+            let (certified, _) = uploaded(case, receiver)
+                .certify(&attempt.survivors, &case.fixture.witness(), &key)
+                .expect("good");
             certified.unmask(&certificate, &key).map(|_| ())
         }
         other => panic!("no case of {}", other.name()),
@@ -101,7 +108,10 @@ fn advertised(case: &Case, receiver: MerchantIndex) -> client::Advertised {
 }
 
 fn sharing(case: &Case, receiver: MerchantIndex) -> Sharing {
-    advertised(case, receiver).share(&case.attempt.roster, &identity(receiver.0)).expect("good").0
+    advertised(case, receiver)
+        .share(&case.attempt.roster, &case.fixture.witness(), &identity(receiver.0))
+        .expect("good")
+        .0
 }
 
 fn uploaded(case: &Case, receiver: MerchantIndex) -> Uploaded {

@@ -93,6 +93,8 @@ pub enum Reason {
     Share,
     /// [`Breach::Holders`].
     Holders,
+    /// [`Breach::Ledger`]: never here, where nobody saw a ledger before.
+    Ledger,
 }
 
 impl Reason {
@@ -110,6 +112,7 @@ impl Reason {
             Breach::Dealers { .. } => Reason::Dealers,
             Breach::Share { .. } => Reason::Share,
             Breach::Holders { .. } => Reason::Holders,
+            Breach::Ledger { .. } => Reason::Ledger,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::identity::Signature;
 use guildhall_shared::message::{CertificateSignature, DealtShare, MemberKeys, ShareHashes, SurvivingUpdate};
 use guildhall_shared::secagg::Facts;
 use guildhall_shared::secagg::agreement::{AgreementKey, Route, SecretKey, SharePair};
@@ -122,9 +123,10 @@ impl<'a> Colluders<'a> {
             Dealing::WrongCiphertext => sealed.seed[7] ^= 1,
         }
         let identity = self.session.federation.identity(colluder);
-        let mut share = transcript::sign_dealt_share(sid, roster, colluder, holder, sealed, hashes, identity);
-        share.peer = colluder;
-        Some(share)
+        let (seen, signature) = (None, Signature([[0; 32]; 2]));
+        let unsigned = DealtShare { peer: holder, sealed, hashes, seen, signature };
+        let signed = transcript::sign_dealt_share(sid, roster, colluder, unsigned, identity);
+        Some(DealtShare { peer: colluder, ..signed })
     }
 
     /// What a dealer dealt to a colluder.

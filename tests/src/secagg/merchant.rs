@@ -9,6 +9,7 @@ use guildhall_shared::message::{
     Advertise, Certificate, Certify, ForwardedShares, RoundRoster, Shares, Survivors, Unmask, UpdateHeader,
 };
 use guildhall_shared::ring::RingVector;
+use guildhall_shared::secagg::Witness;
 use guildhall_shared::secagg::client::{self, Advertised, Breach, Certified, Sharing, Uploaded};
 use guildhall_shared::tree_head::TreeHead;
 
@@ -66,7 +67,8 @@ impl<'a> Merchant<'a> {
             Stage::Advertised(stage) => stage,
             other => return self.not_in_stage(other),
         };
-        let (stage, shares) = stage.share(message, self.identity).map_err(Refusal::Breach)?;
+        let (stage, shares) =
+            stage.share(message, &Witness::default(), self.identity).map_err(Refusal::Breach)?;
         self.stage = Stage::Sharing(Box::new(stage));
         Ok(shares)
     }
@@ -102,7 +104,8 @@ impl<'a> Merchant<'a> {
             Stage::Uploaded(stage) => stage,
             other => return self.not_in_stage(other),
         };
-        let (stage, certify) = stage.certify(message, self.identity).map_err(Refusal::Breach)?;
+        let (stage, certify) =
+            stage.certify(message, &Witness::default(), self.identity).map_err(Refusal::Breach)?;
         self.stage = Stage::Certified(Box::new(stage));
         Ok(certify)
     }

@@ -18,7 +18,7 @@ use crate::participant::tests::server::OWN;
 use crate::transport::fake::FakeSession;
 
 /// Offers an attempt and hears the client's keys.
-async fn offer(scene: &Scene, session: &mut FakeSession, attempt: u32) -> (Offer, MaskedRound, Advertise) {
+pub async fn offer(scene: &Scene, session: &mut FakeSession, attempt: u32) -> (Offer, MaskedRound, Advertise) {
     let offer = scene.server.offer(round(0, attempt));
     session.say(offer.clone()).await;
     let ClientMessage::Advertise(own) = session.hear().await else { panic!("not M1") };
@@ -42,7 +42,7 @@ async fn up_to_the_survivors(
 }
 
 /// … up to M9.
-async fn whole(
+pub async fn whole(
     scene: &Scene,
     session: &mut FakeSession,
     masked: &mut MaskedRound,

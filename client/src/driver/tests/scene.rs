@@ -205,9 +205,14 @@ impl Scene {
         }
     }
 
+    /// The client's folder.
+    pub fn client_folder(&self) -> Folder {
+        Folder::at(self.dir.path())
+    }
+
     /// The folder of the ledger.
     pub fn ledger_folder(&self) -> PathBuf {
-        Folder::at(self.dir.path()).ledger()
+        self.client_folder().ledger()
     }
 
     fn ledger(&self) -> Result<Ledger, LedgerError> {

@@ -17,6 +17,7 @@ use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::MaskGenerator;
 use guildhall_shared::secagg::seed::SessionSeed;
+use guildhall_shared::secagg::{SignedHead, Witness};
 use guildhall_shared::task::{FeatureSpec, Task, Transform};
 use guildhall_shared::tree_head::TreeHead;
 
@@ -125,9 +126,15 @@ pub struct Shell {
     /// Training goes on until [`Shell::finish_training`].
     pub hold_training: bool,
     pub ledger_seen: Option<RoundId>,
-    /// Begin times, for the slot.
-    /// What witnesses said of the ledger.
+    /// What the server said of the ledger.
     pub compared: Vec<WitnessedHead>,
+    /// What dealers said of the ledger.
+    pub heads: Vec<SignedHead>,
+    /// What the ledger says to that.
+    pub objection: Option<String>,
+    /// What is kept of others' ledgers.
+    pub witness: Witness,
+    /// Begin times, for the slot.
     begun_ms: BTreeMap<Digest, u64>,
     disk: BTreeMap<u32, Arc<ModelState>>,
     model0: Arc<ModelState>,
@@ -142,7 +149,7 @@ impl Shell {
 
     pub fn with(standing: Standing, server: &Server) -> Self {
         Shell {
-            participant: Participant::new(standing, None).unwrap(),
+            participant: Participant::new(standing, None, Witness::default()).unwrap(),
             now_ms: 0,
             sent: vec![],
             reports: vec![],
@@ -163,6 +170,9 @@ impl Shell {
             hold_training: false,
             ledger_seen: None,
             compared: Vec::new(),
+            heads: Vec::new(),
+            objection: None,
+            witness: Witness::default(),
             begun_ms: BTreeMap::new(),
             disk: BTreeMap::new(),
             model0: Arc::new(ModelState::initial(&server.job)),
@@ -203,7 +213,8 @@ impl Shell {
     /// A new process: what was pinned, reserved and stored remains.
     pub fn restart(&mut self, server: &Server) {
         self.disconnect();
-        self.participant = Participant::new(standing(), Some(&server.signed_roster())).unwrap();
+        self.participant =
+            Participant::new(standing(), Some(&server.signed_roster()), self.witness.clone()).unwrap();
         self.ledger_seen = self.reserved.iter().map(|(round, _)| *round).max();
         self.connect();
         self.hear(server.welcome()).unwrap();
@@ -215,17 +226,22 @@ impl Shell {
     }
 
     pub fn feed(&mut self, input: Input) -> Result<(), Refused> {
-        let mut verdict = None;
+        let mut verdict: Option<Result<(), Refused>> = None;
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut out = vec![];
             let said = self.participant.handle(self.now_ms, input, &mut out);
-            verdict.get_or_insert(said);
+            verdict = Some(verdict.unwrap_or(Ok(())).and(said));
             for output in out {
                 inputs.extend(self.perform(output));
             }
         }
         verdict.unwrap()
+    }
+
+    /// The attempt reserved for last.
+    fn live(&self) -> Option<Digest> {
+        self.reserved.last().map(|(_, sid)| *sid)
     }
 
     fn perform(&mut self, output: Output) -> Option<Input> {
@@ -260,7 +276,9 @@ impl Shell {
                 assert!(self.is_open(&sid) && self.trains.contains(&sid), "a commitment follows training");
                 self.committed.push(sid);
                 let hash = Digest::of_bytes(&self.vectors[&sid]);
-                return Some(Input::Committed { sid, hash, head: TreeHead::EMPTY });
+                let (round, _) = self.reserved.iter().find(|(_, of)| *of == sid).expect("reserved");
+                let head = TreeHead { size: u64::from(10 + round.round * 100 + round.attempt), root: sid };
+                return Some(Input::Committed { sid, hash, head });
             }
             Output::Upload { header } => self.upload(header),
             Output::Settle { sid, outcome, .. } => {
@@ -269,6 +287,16 @@ impl Shell {
                 self.settled.push((sid, outcome));
             }
             Output::CompareLedger { seen } => self.compared.push(seen),
+            Output::CompareHeads { sid, seen } => {
+                self.heads.extend(seen);
+                return Some(Input::LedgerCompared { sid, objection: self.objection.clone() });
+            }
+            Output::KeepWitness(witness) => {
+                assert!(
+                    !self.sent.iter().any(|sent| sent.name() == "Certify" && sid_of(sent) == self.live())
+                );
+                self.witness = *witness;
+            }
             Output::Report(report) => self.reports.push(report),
             Output::WakeAt { .. } => {}
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use guildhall_shared::digest::Digest;
-use guildhall_shared::id::MerchantIndex;
+use guildhall_shared::id::{MerchantIndex, RoundId};
 use guildhall_shared::message::{
     Advertise, Certificate, Certify, ClientMessage, ForwardedShares, Offer, RoundRoster, ServerMessage,
     Shares, Survivors, Unmask, UpdateHeader,
@@ -13,7 +13,8 @@ use guildhall_shared::message::{
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::client::{self, Advertised, Certified, Sharing, Uploaded};
 use guildhall_shared::secagg::seed::SessionSeed;
-use guildhall_shared::secagg::{Facts, server};
+use guildhall_shared::secagg::{Facts, Witness, server};
+use guildhall_shared::tree_head::TreeHead;
 
 use super::harness::Shell;
 use super::server::{OWN, Server, identity};
@@ -38,6 +39,10 @@ pub struct MaskedRound {
     /// Others that say nothing more.
     pub gone: BTreeSet<MerchantIndex>,
     stage: Stage,
+    /// Where everybody's ledger stands with this attempt's COMMIT.
+    pub head: TreeHead,
+    /// What everybody else saw of the ledgers before.
+    pub witness: Witness,
 }
 
 impl MaskedRound {
@@ -61,7 +66,10 @@ impl MaskedRound {
             advertising.receive(merchant, &message).unwrap();
             others.insert(merchant, state);
         }
-        MaskedRound { facts, gone: BTreeSet::new(), stage: Stage::Advertising(advertising, others) }
+        let RoundId { round, attempt } = offer.round;
+        let head = TreeHead { size: u64::from(10 + round * 100 + attempt), root: facts.sid };
+        let stage = Stage::Advertising(advertising, others);
+        MaskedRound { facts, gone: BTreeSet::new(), stage, head, witness: Witness::default() }
     }
 
     fn present<T>(&self, others: BTreeMap<MerchantIndex, T>) -> Vec<(MerchantIndex, T)> {
@@ -81,7 +89,7 @@ impl MaskedRound {
         let (mut sharing, roster) = advertising.close().unwrap();
         let mut dealt = BTreeMap::new();
         for (merchant, state) in self.present(others) {
-            let (state, message) = state.share(&roster, &identity(merchant)).unwrap();
+            let (state, message) = state.share(&roster, &self.witness, &identity(merchant)).unwrap();
             sharing.receive(merchant, message).unwrap();
             dealt.insert(merchant, state);
         }
@@ -103,8 +111,7 @@ impl MaskedRound {
             let mut vector = RingVector::from_integers(self.facts.ring, &contribution(merchant));
             masks.apply(&mut vector);
             let words = vector.to_bytes();
-            let (state, header) =
-                state.sign(Digest::of_bytes(&words), guildhall_shared::tree_head::TreeHead::EMPTY, &key);
+            let (state, header) = state.sign(Digest::of_bytes(&words), self.head, &key);
             collecting.receive(merchant, &header, &words).unwrap();
             uploaded.insert(merchant, state);
         }
@@ -121,7 +128,7 @@ impl MaskedRound {
         let (mut certifying, survivors) = collecting.close().unwrap();
         let mut certified = BTreeMap::new();
         for (merchant, state) in self.present(others) {
-            let (state, message) = state.certify(&survivors, &identity(merchant)).unwrap();
+            let (state, message) = state.certify(&survivors, &self.witness, &identity(merchant)).unwrap();
             certifying.receive(merchant, &message).unwrap();
             certified.insert(merchant, state);
         }

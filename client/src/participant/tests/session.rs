@@ -22,7 +22,7 @@ fn a_rosters_pin_is_for_ever() {
     assert!(refused.unwrap_err().ends_session());
     // … also over a restart of the process.
     let pinned = Server::new(job()).signed_roster();
-    let mut participant = Participant::new(standing(), Some(&pinned)).unwrap();
+    let mut participant = Participant::new(standing(), Some(&pinned), Default::default()).unwrap();
     let mut out = vec![];
     let other: guildhall_shared::message::ServerMessage = server.welcome().into();
     let nonce = server::NONCE;

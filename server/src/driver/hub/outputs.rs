@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use guildhall_shared::id::RoundId;
+use guildhall_shared::digest::Digest;
+use guildhall_shared::id::{MerchantIndex, RoundId};
 use guildhall_shared::message::ResultHeader;
 use guildhall_shared::model_state::ModelState;
+use guildhall_shared::secagg::transcript::SignedUpdate;
 
 use super::super::outgoing::Head;
 use super::{Hub, heavy};
@@ -27,11 +29,25 @@ impl Hub {
             match output {
                 Output::Send { to, message } => self.send(to, message),
                 Output::Broadcast { to, message } => self.broadcast(&to, &message)?,
-                Output::Witness { sid, updates } => heavy(|| self.mirror.witness(sid, updates))?,
+                Output::Witness { sid, updates } => self.witness(sid, updates)?,
                 Output::RecordAttempt(attempt) => self.record_attempt(attempt)?,
                 Output::Release(release) => self.release(*release)?,
                 Output::PublishVersion(version) => self.publish(version, None),
                 Output::Event(event) => self.announce(event)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the heads of the merchants' ledgers durable, then tells each of them that its own was seen, cosigned.
+    fn witness(&mut self, sid: Digest, updates: Vec<SignedUpdate>) -> Result<(), ServerError> {
+        let merchants: Vec<MerchantIndex> = updates.iter().map(|update| update.merchant).collect();
+        heavy(|| self.mirror.witness(sid, updates))?;
+        for merchant in merchants {
+            let name = self.by_index.get(&merchant).and_then(|number| self.sessions.get(number));
+            let Some(name) = name.map(|session| session.merchant.clone()) else { continue };
+            if let Some(seen) = self.mirror.seen(&self.federation, merchant, &name) {
+                self.send(merchant, seen.into());
             }
         }
         Ok(())

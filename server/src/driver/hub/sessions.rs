@@ -127,6 +127,10 @@ impl Hub {
 
     pub(super) fn update(&mut self, number: u64, upload: &Upload) -> Result<(), ServerError> {
         let Some(from) = self.sessions.get(&number).and_then(|session| session.index) else { return Ok(()) };
+        // The others refuse to sign survivors among whom is one whose ledger was put back: better one is left out.
+        if let Err(behind) = self.mirror.check(from, &upload.header.head) {
+            return self.refuse(number, format!("its ledger: {behind}"));
+        }
         let message = RoundMessage::Update { header: upload.header.clone(), words: upload.words() };
         match self.feed(Input::Message { from, message })? {
             Ok(()) => Ok(()),

@@ -12,7 +12,7 @@ use guildhall_shared::message::{
 use guildhall_shared::ring::{RingVector, RingWidth};
 use guildhall_shared::secagg::client::{self, Advertised, Certified, Sharing, Uploaded};
 use guildhall_shared::secagg::seed::SessionSeed;
-use guildhall_shared::secagg::{Facts, transcript};
+use guildhall_shared::secagg::{Facts, Witness, transcript};
 
 use crate::round::RoundMessage;
 
@@ -91,7 +91,8 @@ impl Merchant {
                 (_, ServerMessage::Offer(offer)) => self.advertise(&offer),
                 (_, ServerMessage::Abort(abort)) if Some(abort.sid) == self.sid => (State::Over, None),
                 (State::Advertised(state), ServerMessage::RoundRoster(roster)) => {
-                    let (state, shares) = state.share(&roster, &self.key).expect("a good roster");
+                    let (state, shares) =
+                        state.share(&roster, &Witness::default(), &self.key).expect("a good roster");
                     (State::Sharing(Box::new(state)), Some(Said::Shares(shares)))
                 }
                 (State::Sharing(state), ServerMessage::ForwardedShares(forwarded)) => {
@@ -108,7 +109,8 @@ impl Merchant {
                     (State::Uploaded(state), Some(Said::Update(header, words)))
                 }
                 (State::Uploaded(state), ServerMessage::Survivors(survivors)) => {
-                    let (state, certify) = state.certify(&survivors, &self.key).expect("good survivors");
+                    let (state, certify) =
+                        state.certify(&survivors, &Witness::default(), &self.key).expect("good survivors");
                     (State::Certified(state), Some(Said::Certify(certify)))
                 }
                 (State::Certified(state), ServerMessage::Certificate(certificate)) => {

@@ -9,7 +9,7 @@ use crate::id::MerchantIndex;
 use crate::identity::IdentityKey;
 use crate::message::{Advertise, MemberKeys, RoundRoster, Shares};
 use crate::secagg::seed::SessionSeed;
-use crate::secagg::{Facts, agreement::SecretKey, transcript};
+use crate::secagg::{Facts, Witness, agreement::SecretKey, transcript};
 
 /// The merchant advertised its keys and waits for everybody's.
 pub struct Advertised {
@@ -40,14 +40,20 @@ pub fn advertise(
 }
 
 impl Advertised {
-    /// M2 in, M3 out: checks everybody's keys and deals shares of the own secrets.
+    /// M2 in, M3 out: checks everybody's keys and deals shares of the own secrets. Every holder is told what `witness` saw of
+    /// its ledger.
     ///
     /// # Errors
     /// [`Breach`]: too few, unknown, unsigned, repeated or small-order keys, another model or other parameters, the own
     /// entry missing or changed.
-    pub fn share(self, roster: &RoundRoster, identity: &IdentityKey) -> Result<(Sharing, Shares), Breach> {
+    pub fn share(
+        self,
+        roster: &RoundRoster,
+        witness: &Witness,
+        identity: &IdentityKey,
+    ) -> Result<(Sharing, Shares), Breach> {
         self.check(roster)?;
-        Sharing::deal(self, &roster.members, identity)
+        Sharing::deal(self, &roster.members, witness, identity)
     }
 
     fn check(&self, roster: &RoundRoster) -> Result<(), Breach> {
@@ -65,14 +71,9 @@ impl Advertised {
             if !keys.insert(member.encryption_key) || !keys.insert(member.mask_key) {
                 return Err(Breach::DuplicateKey { merchant: merchant() });
             }
-            let identity = facts
-                .identity(member.merchant)
-                .ok_or_else(|| Breach::Stranger { message: MESSAGE, merchant: merchant() })?;
-            transcript::verify_advertise(facts, member, identity).map_err(|source| Breach::Signature {
-                message: MESSAGE,
-                merchant: merchant(),
-                source,
-            })?;
+            if facts.identity(member.merchant).is_none() {
+                return Err(Breach::Stranger { message: MESSAGE, merchant: merchant() });
+            }
         }
         Ok(())
     }

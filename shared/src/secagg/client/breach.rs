@@ -4,6 +4,7 @@ use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::SignatureError;
 use crate::message::Complaint;
+use crate::secagg::LedgerBehind;
 use crate::secagg::agreement::AgreementError;
 
 /// A message of the server's that fails a check. The session is over; nothing of it remains.
@@ -92,6 +93,14 @@ pub enum Breach {
         reason: &'static str,
         /// To be sent.
         complaint: Box<Complaint>,
+    },
+    /// A survivor's ledger was put back to an older state, or is shown in one.
+    #[error("Survivors: the ledger of merchant {merchant}: {source}")]
+    Ledger {
+        /// Whose.
+        merchant: String,
+        /// What was seen.
+        source: LedgerBehind,
     },
     /// Too few of this merchant's own holders are left to put its secrets together.
     #[error("ForwardedShares: expected at least {expected} of this merchant's own holders, found {found}")]

@@ -6,6 +6,7 @@ use super::unmasking::Certified;
 use crate::digest::Digest;
 use crate::identity::IdentityKey;
 use crate::message::{Certify, SurvivingUpdate, Survivors, UpdateHeader};
+use crate::secagg::Witness;
 use crate::secagg::transcript::{self, SignedUpdate};
 use crate::tree_head::TreeHead;
 
@@ -40,10 +41,11 @@ impl Uploaded {
     ///
     /// # Errors
     /// [`Breach`]: a survivor outside U2, fewer than m_min, a signature not made under this client's own T1 and H(U2), the
-    /// own hash missing or changed.
+    /// own hash missing or changed, a survivor whose ledger is not larger than `witness` saw it.
     pub fn certify(
         self,
         survivors: &Survivors,
+        witness: &Witness,
         identity: &IdentityKey,
     ) -> Result<(Certified, Certify), Breach> {
         const MESSAGE: &str = "Survivors";
@@ -75,11 +77,14 @@ impl Uploaded {
                 merchant: merchant(),
                 source,
             })?;
+            witness
+                .check(update.merchant, &update.head)
+                .map_err(|source| Breach::Ledger { merchant: merchant(), source })?;
         }
         let list: Vec<SignedUpdate> = updates.iter().map(SurvivingUpdate::statement).collect();
         let digest = transcript::survivors_digest(&received.transcript, &list);
         let signature = transcript::sign_survivors(&facts.sid, &digest, identity);
         let message = Certify { sid: facts.sid, signature };
-        Ok((Certified::new(received, list, digest), message))
+        Ok((Certified::new(received, survivors.updates.clone(), digest), message))
     }
 }

@@ -11,7 +11,7 @@ use crate::ring::Sign;
 use crate::secagg::agreement::{SharePair, self_mask};
 use crate::secagg::mask::MaskSet;
 use crate::secagg::transcript::{self, Transcript};
-use crate::secagg::{Facts, graph};
+use crate::secagg::{Facts, SignedHead, graph};
 
 /// What one dealer entrusted to this merchant.
 pub(super) struct HeldShare {
@@ -23,6 +23,7 @@ pub(super) struct HeldShare {
 pub struct Masking {
     sharing: Sharing,
     received: Received,
+    seen: Vec<SignedHead>,
 }
 
 /// What this merchant keeps until it unmasks.
@@ -38,7 +39,12 @@ pub(super) struct Received {
 }
 
 impl Masking {
-    pub(super) fn new(sharing: Sharing, members: Vec<MerchantIndex>, held: Vec<HeldShare>) -> Self {
+    pub(super) fn new(
+        sharing: Sharing,
+        members: Vec<MerchantIndex>,
+        held: Vec<HeldShare>,
+        seen: Vec<SignedHead>,
+    ) -> Self {
         let facts = Arc::clone(&sharing.facts);
         let transcript = Transcript {
             sid: facts.sid,
@@ -46,7 +52,14 @@ impl Masking {
             members: transcript::members_digest(&facts.sid, &members),
         };
         let received = Received { facts, own: sharing.own, transcript, members, held };
-        Masking { sharing, received }
+        Masking { sharing, received, seen }
+    }
+
+    /// The heads of this merchant's ledger that dealers saw, as each of them says in this attempt. A ledger that was put back
+    /// to an older state shows here: the merchant compares before it trains. Their signatures are not checked yet: that is
+    /// needed for those only that the ledger does not know.
+    pub fn seen(&self) -> &[SignedHead] {
+        &self.seen
     }
 
     /// The masks of this merchant's one vector, and the session without the keys that made them.
@@ -56,7 +69,7 @@ impl Masking {
     /// # Errors
     /// [`Breach::Key`] for a peer's mask key of small order.
     pub fn masks(self) -> Result<(MaskSet, Masked), Breach> {
-        let Masking { sharing, received } = self;
+        let Masking { sharing, received, .. } = self;
         let (facts, own) = (&received.facts, received.own);
         let members: BTreeSet<MerchantIndex> = received.members.iter().copied().collect();
         let dealers: Vec<MerchantIndex> = received.held.iter().map(|share| share.dealer).collect();

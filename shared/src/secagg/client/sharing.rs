@@ -10,12 +10,12 @@ use super::breach::{Breach, check_enough, check_order, check_session};
 use super::masking::{HeldShare, Masking};
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
-use crate::identity::IdentityKey;
+use crate::identity::{IdentityKey, Signature};
 use crate::message::{DealtShare, ForwardedShares, MemberKeys, ShareHashes, Shares};
 use crate::secagg::agreement::{AgreementError, Route, SecretKey, SharePair};
 use crate::secagg::seed::SessionSeed;
 use crate::secagg::transcript::{self, Secret};
-use crate::secagg::{Facts, Graph, graph, shamir};
+use crate::secagg::{Facts, Graph, SignedHead, Witness, graph, shamir};
 
 /// The merchant dealt its shares and waits for those of the others.
 pub struct Sharing {
@@ -38,6 +38,7 @@ impl Sharing {
     pub(super) fn deal(
         advertised: Advertised,
         members: &[MemberKeys],
+        witness: &Witness,
         identity: &IdentityKey,
     ) -> Result<(Self, Shares), Breach> {
         let Advertised { facts, own, seed, encryption_key, mask_key, .. } = advertised;
@@ -47,12 +48,32 @@ impl Sharing {
         let holders = graph::holders(facts.secagg.graph, &listed, own, &mut seed.holders());
         let mut sharing =
             Sharing { facts, own, seed, encryption_key, mask_key, members, roster, holders, own_share: None };
-        let message = sharing.shares(identity)?;
+        sharing.check_holders_keys()?;
+        let message = sharing.shares(witness, identity)?;
         Ok((sharing, message))
     }
 
+    /// Nothing is encrypted to a key that its holder did not sign. The other members need no look: keys of those who deal to
+    /// this merchant are in the T1 that they sign with their shares, and no other key is ever used. In the complete graph
+    /// the holders are everybody.
+    fn check_holders_keys(&self) -> Result<(), Breach> {
+        let facts = &self.facts;
+        for holder in &self.holders {
+            let merchant = || facts.name(*holder);
+            let stranger = || Breach::Stranger { message: "RoundRoster", merchant: merchant() };
+            let member = self.members.get(holder).ok_or_else(stranger)?;
+            let key = facts.identity(*holder).ok_or_else(stranger)?;
+            transcript::verify_advertise(facts, member, key).map_err(|source| Breach::Signature {
+                message: "RoundRoster",
+                merchant: merchant(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     /// M3: both secrets split as one, so that they share their points.
-    fn shares(&mut self, identity: &IdentityKey) -> Result<Shares, Breach> {
+    fn shares(&mut self, witness: &Witness, identity: &IdentityKey) -> Result<Shares, Breach> {
         let facts = Arc::clone(&self.facts);
         let self_mask_seed = self.seed.self_mask_seed();
         let commitment = transcript::seed_commitment(&facts.sid, self.own, &self_mask_seed);
@@ -70,7 +91,7 @@ impl Sharing {
                 self.own_share = Some(HeldShare { dealer: holder, pair });
                 continue;
             }
-            dealt.push(self.seal(holder, &pair, hashes, identity)?);
+            dealt.push(self.seal(holder, &pair, hashes, witness.newest(holder), identity)?);
         }
         Ok(transcript::sign_shares(&facts.sid, &self.roster, commitment, own_hashes, dealt, identity))
     }
@@ -80,6 +101,7 @@ impl Sharing {
         holder: MerchantIndex,
         pair: &SharePair,
         hashes: ShareHashes,
+        seen: Option<SignedHead>,
         identity: &IdentityKey,
     ) -> Result<DealtShare, Breach> {
         let facts = &self.facts;
@@ -88,7 +110,9 @@ impl Sharing {
             .share_key(holder, &route)
             .map_err(|source| Breach::Key { merchant: facts.name(holder), source })?;
         let sealed = key.seal(&route, pair);
-        Ok(transcript::sign_dealt_share(&facts.sid, &self.roster, self.own, holder, sealed, hashes, identity))
+        let signature = Signature([[0; 32]; 2]);
+        let unsigned = DealtShare { peer: holder, sealed, hashes, seen, signature };
+        Ok(transcript::sign_dealt_share(&facts.sid, &self.roster, self.own, unsigned, identity))
     }
 
     fn share_key(
@@ -101,7 +125,8 @@ impl Sharing {
         self.encryption_key.share_key(&peer.encryption_key, route)
     }
 
-    /// M4 in: who dealt, and the shares for this merchant.
+    /// M4 in: who dealt, and the shares for this merchant, with what each dealer saw of its ledger. In the complete graph at
+    /// least C + 1 merchants deal to it, so one of them at least is honest.
     ///
     /// # Errors
     /// [`Breach`]: a member that did not advertise, too few members, shares missing, changed or for somebody else. One that
@@ -127,7 +152,8 @@ impl Sharing {
         }
         held.extend(self.own_share.take());
         held.sort_by_key(|share| share.dealer);
-        Ok(Masking::new(self, forwarded.members.clone(), held))
+        let seen = forwarded.shares.iter().filter_map(|share| share.seen).collect();
+        Ok(Masking::new(self, forwarded.members.clone(), held, seen))
     }
 
     fn check_dealers(

@@ -5,26 +5,32 @@ use super::masking::Received;
 use crate::digest::Digest;
 use crate::id::MerchantIndex;
 use crate::identity::IdentityKey;
-use crate::message::{Certificate, RevealedShare, Unmask};
-use crate::secagg::SurvivorCertificate;
-use crate::secagg::transcript::{self, SignedUpdate};
+use crate::message::{Certificate, RevealedShare, SurvivingUpdate, Unmask};
+use crate::secagg::transcript;
+use crate::secagg::{SignedHead, SurvivorCertificate};
 
 /// The merchant signed its survivors and waits for the certificate that enough others signed the same.
 pub struct Certified {
     received: Received,
     /// U3, ascending.
-    survivors: Vec<SignedUpdate>,
+    survivors: Vec<SurvivingUpdate>,
     digest: Digest,
 }
 
 impl Certified {
-    pub(super) fn new(received: Received, survivors: Vec<SignedUpdate>, digest: Digest) -> Self {
+    pub(super) fn new(received: Received, survivors: Vec<SurvivingUpdate>, digest: Digest) -> Self {
         Certified { received, survivors, digest }
     }
 
     /// U3, ascending.
     pub fn survivors(&self) -> impl Iterator<Item = MerchantIndex> {
         self.survivors.iter().map(|update| update.merchant)
+    }
+
+    /// The head of every survivor's ledger, as it signed it.
+    pub fn heads(&self) -> impl Iterator<Item = (MerchantIndex, SignedHead)> {
+        let transcript = self.received.transcript;
+        self.survivors.iter().map(move |update| (update.merchant, SignedHead::of(&transcript, update)))
     }
 
     fn survived(&self, merchant: MerchantIndex) -> bool {
@@ -55,7 +61,7 @@ impl Certified {
         let signature = transcript::sign_unmask(&sid, &self.digest, &seeds, &mask_keys, identity);
         let evidence = SurvivorCertificate {
             transcript: self.received.transcript,
-            updates: self.survivors,
+            updates: self.survivors.iter().map(SurvivingUpdate::statement).collect(),
             signatures: certificate.signatures.clone(),
         };
         Ok((Unmask { sid, seeds, mask_keys, signature }, evidence))

@@ -217,3 +217,19 @@ fn a_choice_of_dropouts_cuts_off_less_than_the_noise_allows_for() {
         }
     }
 }
+
+/// In the complete graph C + 1 other merchants at least say what they saw of a merchant's ledger: one of them is honest.
+#[test]
+fn more_merchants_than_may_collude_answer_for_a_ledger() {
+    for merchants in 3..=COMPLETE_MAX {
+        for colluders_min in 0..merchants {
+            let Ok(found) = SecaggParameters::derive(merchants, colluders_min, MaskGenerator::Aes256Ctr) else {
+                continue;
+            };
+            // With C = n − 1 everybody else colludes, and nobody honest is left to answer.
+            if found.colluders + 2 <= merchants {
+                assert!(found.survivors_min > found.colluders + 1, "{found:?}");
+            }
+        }
+    }
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use guildhall_shared::id::MerchantIndex;
 use guildhall_shared::message::{MemberKeys, RoundRoster};
-use guildhall_shared::secagg::Graph;
 use guildhall_shared::secagg::agreement::{AgreementKey, SecretKey};
+use guildhall_shared::secagg::{Graph, graph, transcript};
 
 use super::front::Front;
 use super::{Crafted, Reason};
@@ -110,7 +110,21 @@ pub(super) fn craft(
     let mut message = RoundRoster { sid: front.sid(), members: fitting.iter().map(keys).collect() };
     let Some(forbidden) = forbidden else { return Some(Crafted { message, expected: None }) };
     let expected = spoil(front, draws, to, forbidden, other, &mut message)?;
+    let expected =
+        expected.filter(|reason| *reason != Reason::Signature || draws_unsigned(front, to, &message));
     Some(Crafted { message, expected })
+}
+
+/// Whether a merchant draws a holder whose keys nobody signed. It looks at no others: they must not do any harm.
+fn draws_unsigned(front: &Front<'_>, to: MerchantIndex, message: &RoundRoster) -> bool {
+    let facts = front.session.facts_of(to);
+    let listed: Vec<MerchantIndex> = message.members.iter().map(|member| member.merchant).collect();
+    let holders = graph::holders(facts.secagg.graph, &listed, to, &mut front.session.seed(to).holders());
+    let is_signed = |member: &MemberKeys| {
+        let key = facts.identity(member.merchant);
+        key.is_some_and(|key| transcript::verify_advertise(facts, member, key).is_ok())
+    };
+    message.members.iter().any(|member| holders.contains(&member.merchant) && !is_signed(member))
 }
 
 /// Makes one forbidden move; the reason that must be given at once, if it can be seen at once.

@@ -10,6 +10,7 @@ use guildhall_shared::identity::IdentityKey;
 use guildhall_shared::message::{
     Advertise, Certificate, Certify, ForwardedShares, RoundRoster, Shares, Survivors, Unmask, UpdateHeader,
 };
+use guildhall_shared::secagg::Witness;
 use guildhall_shared::secagg::client::{Advertised, Certified, Sharing, Uploaded, advertise};
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::tree_head::TreeHead;
@@ -92,7 +93,8 @@ impl Client {
         };
         let identity = self.identity(federation);
         let (state, message) =
-            timed(&mut self.spent.keys_and_shares, || state.share(roster, identity)).context("M2")?;
+            timed(&mut self.spent.keys_and_shares, || state.share(roster, &Witness::default(), identity))
+                .context("M2")?;
         self.stage = Stage::Sharing(Box::new(state));
         self.shares_bytes = wire::encode(&message).context("M3")?.len();
         Ok(message)
@@ -133,7 +135,8 @@ impl Client {
         };
         let identity = self.identity(federation);
         let (state, message) =
-            timed(&mut self.spent.certificates, || state.certify(survivors, identity)).context("M6")?;
+            timed(&mut self.spent.certificates, || state.certify(survivors, &Witness::default(), identity))
+                .context("M6")?;
         self.stage = Stage::Certified(Box::new(state));
         Ok(message)
     }

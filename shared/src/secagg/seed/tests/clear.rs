@@ -9,7 +9,7 @@ use crate::id::{MerchantIndex, Name};
 use crate::identity::{IdentityKey, Roster, RosterEntry};
 use crate::message::{ClientMessage, ServerMessage, join_vector};
 use crate::ring::{RingVector, RingWidth};
-use crate::secagg::{Facts, MaskGenerator, SecaggParameters, client, server, shamir};
+use crate::secagg::{Facts, MaskGenerator, SecaggParameters, Witness, client, server, shamir};
 use crate::wire;
 
 const N: u16 = 5;
@@ -82,7 +82,7 @@ fn attempt() -> Sent {
     sent.server(roster.clone());
     let mut sharing = BTreeMap::new();
     for (merchant, state) in advertised {
-        let (state, message) = state.share(&roster, key(merchant)).expect("good");
+        let (state, message) = state.share(&roster, &Witness::default(), key(merchant)).expect("good");
         sent.client(message.clone());
         dealing.receive(merchant, message).expect("good");
         sharing.insert(merchant, state);
@@ -106,7 +106,7 @@ fn attempt() -> Sent {
     sent.server(survivors.clone());
     let mut certified = BTreeMap::new();
     for (merchant, state) in uploaded {
-        let (state, message) = state.certify(&survivors, key(merchant)).expect("good");
+        let (state, message) = state.certify(&survivors, &Witness::default(), key(merchant)).expect("good");
         certifying.receive(merchant, &message).expect("good");
         sent.client(message);
         certified.insert(merchant, state);
