@@ -125,9 +125,9 @@ class Reader:
 def read_entry(data):
     r = Reader(data)
     version, sequence, previous = r.u16(), r.u64(), r.hash()
-    need(version == 3, "another version")
+    need(version == 4, "another version")
     kind = r.u32()
-    need(kind < 10, "another kind")
+    need(kind < 12, "another kind")
     e = {"sequence": sequence, "previous": previous, "kind": kind}
     if kind == 0:
         e.update(epsilon=r.f64(), delta=r.f64(), time=r.u64())
@@ -137,9 +137,9 @@ def read_entry(data):
         e["noise"] = {"bound": r.u64(), "sigma": r.u64(), "h": r.u64(), "delta": r.f64()} if gaussian else None
         e["colluders"] = r.u32() if r.u32() == 1 else None
         e.update(survivors_min=r.u32(), parameters=r.hash(), model=r.hash(), charge=r.u128(), purpose=r.text(),
-                 label=r.text(), time=r.u64())
+                 label=r.text(), program=r.option(r.hash), time=r.u64())
     elif kind == 2:
-        e.update(sid=r.hash(), update=r.option(r.hash))
+        e.update(sid=r.hash(), update=r.option(r.hash), data=r.option(lambda: (r.hash(), r.hash())))
     elif kind == 3:
         e.update(sid=r.hash())
     elif kind == 4:
@@ -156,8 +156,13 @@ def read_entry(data):
                  model_in=r.hash(), model_out=r.hash(), survivors=r.u32(), time=r.u64())
     elif kind == 8:
         e.update(tier=r.char(), verdict=r.u32(), report=r.hash(), summary=r.text(), time=r.u64())
-    else:
+    elif kind == 9:
         e.update(seen=r.head(), time=r.u64())
+    elif kind == 10:
+        e.update(recipient=r.text(), head=r.head(), file=r.hash(), time=r.u64())
+        need(len(e["recipient"].encode()) <= 300, "the recipient")
+    else:
+        e.update(old=r.hash(), new=r.hash(), before=r.head(), by_old=r.take(64), by_new=r.take(64), time=r.u64())
     r.end()
     return e
 
@@ -262,10 +267,23 @@ def check_certificate(data, roster, session, threshold, own, tree):
     return {merchant for merchant, _ in signatures} - {own}
 
 
+def check_rotation(e, place, tree, whose, keys, roster):
+    """[5.10] `keys` are those of the owner so far, each with the first size that its checkpoints are over."""
+    size, root = e["before"]
+    need(size == place and tree.root(0, place) == root, f"entry {place}: another place")
+    need(e["old"] == keys[-1][1] and e["new"] not in [key for _, key in keys], f"entry {place}: the chain of keys")
+    need(e["new"] not in [m["identity"] for m in roster["entries"]] + [roster["key"]], f"entry {place}: somebody's key")
+    statement = labelled("guildhall key rotation v1", roster["federation"], struct.pack("<H", whose["own"]),
+                         struct.pack("<Q", size), root, e["old"], e["new"])
+    check_signature(e["old"], e["by_old"], statement)
+    check_signature(e["new"], e["by_new"], statement)
+    keys.append((place + 1, e["new"]))
+
+
 def read_export(data):
     frames = read_frames(data)
     roster = read_roster(frames["R"][0])
-    tree = Tree([leaf(entry) for entry in frames["E"]])
+    tree, keys = Tree([leaf(entry) for entry in frames["E"]]), []
     sessions, spent, limit, whose, previous, alarm = {}, 0, None, None, bytes(32), False
     for place, data in enumerate(frames["E"]):
         e = read_entry(data)
@@ -291,24 +309,32 @@ def read_export(data):
             session = sessions[e["sid"]]
             need(session["status"] == ("committed" if e["kind"] == 4 else "reserved"), f"entry {place}: the order")
             session["status"] = {2: "committed", 3: "refunded", 4: "settled"}[e["kind"]]
-            session.update({k: e[k] for k in ("update", "survivors", "certificate") if k in e})
+            session.update({k: e[k] for k in ("update", "data", "survivors", "certificate") if k in e})
             session["settled" if e["kind"] == 4 else "committed"] = place
             spent -= session["charge"] if e["kind"] == 3 else 0
         elif e["kind"] == 5:
             need((e["federation"], e["key"], e["roster"], e["n"]) == (roster["federation"], roster["key"], roster["digest"],
                  len(roster["entries"])), "the roster")
             whose = e
+            keys = keys or [(0, roster["entries"][e["own"]]["identity"])]
+        elif e["kind"] == 10:
+            size, root = e["head"]
+            need(size <= place and tree.root(0, size) == root, f"entry {place}: a head that never was")
+        elif e["kind"] == 11:
+            check_rotation(e, place, tree, whose, keys, roster)
         alarm |= e["kind"] == 9
-    return report(frames, roster, tree, sessions, spent, limit, whose)
+    return report(frames, roster, tree, sessions, spent, limit, whose, keys)
 
 
-def report(frames, roster, tree, sessions, spent, limit, whose):
+def report(frames, roster, tree, sessions, spent, limit, whose, keys):
     server = f"guildhall/{roster['federation'].hex()}"
     own = roster["entries"][whose["own"]]
-    names = [(f"{server}/{own['name']}", own["identity"]), (server, roster["key"])]
+    origin = f"{server}/{own['name']}"
     time = None
     for place, note in enumerate(frames["N"]):
-        size, root, seen = read_note(note.decode(), names)
+        over = int(note.decode().split("\n")[1])
+        key = [key for first, key in keys if first <= over][-1]
+        size, root, seen = read_note(note.decode(), [(origin, key), (server, roster["key"])])
         need(tree.root(0, size) == root and (place > 0 or size == len(frames["E"])), "a checkpoint")
         time = seen.get(server, time)
     certified = [s for s in sessions.values() if s["colluders"] is not None and s.get("certificate")]
@@ -319,8 +345,10 @@ def report(frames, roster, tree, sessions, spent, limit, whose):
         threshold = numbers(whose["n"], session["colluders"])[0]
         saw |= check_certificate(data, roster, session, threshold, whose["own"], tree)
     return {
-        "entries": len(frames["E"]), "root": tree.root(0, len(frames["E"])).hex(), "origin": names[0][0],
-        "owner_key": own["identity"].hex(), "federation_key": roster["key"].hex(), "pico_rho_spent": str(spent),
+        "entries": len(frames["E"]), "root": tree.root(0, len(frames["E"])).hex(), "origin": origin,
+        "owner_key": keys[-1][1].hex(), "first_owner_key": keys[0][1].hex(), "rotations": len(keys) - 1,
+        "tags": [s["data"] for s in sessions.values() if s.get("data")],
+        "federation_key": roster["key"].hex(), "pico_rho_spent": str(spent),
         "epsilon_spent": epsilon(spent / PICO, limit["delta"]), "budget_epsilon": limit["epsilon"],
         "budget_delta": limit["delta"], "certificates": len(frames["C"]), "merchants_that_saw_it": len(saw),
         "server_saw_it_unix_s": time}
@@ -360,15 +388,20 @@ def check_trees(file):
 def main():
     if sys.argv[1:]:
         for path in sys.argv[1:]:
-            print(json.dumps(read_export(Path(path).read_bytes())))
+            found = read_export(Path(path).read_bytes())
+            found["tags"] = len(found["tags"])
+            print(json.dumps(found))
         return
     print("trees:", check_trees(json.loads((FOLDER / "merkle.json").read_text())), "sizes with all their proofs")
     data = bytes.fromhex((FOLDER / "ledger_64.export.hex").read_text())
     expected, found = json.loads((FOLDER / "ledger_64.json").read_text()), read_export(data)
     assert abs(found.pop("epsilon_spent") - expected.pop("epsilon_spent")) < 1e-9, "epsilon"
+    digest, count = bytes.fromhex(expected.pop("data_digest")), expected.pop("trainings_of_the_data")
+    tags = found.pop("tags")
+    assert count == sum(labelled("guildhall dataset tag v1", salt, digest) == tag for salt, tag in tags), "tags of the data"
     assert found == expected, f"expected {expected}, found {found}"
     print("export:", found["entries"], "entries,", found["certificates"], "certificates, rho", found["pico_rho_spent"])
-    names = ((expected["origin"], bytes.fromhex(expected["owner_key"])),
+    names = ((expected["origin"], bytes.fromhex(expected["first_owner_key"])),
              (expected["origin"].rsplit("/", 1)[0], bytes.fromhex(expected["federation_key"])))
     print("proof: entry %d of %d, cosigned %s" % check_proof((FOLDER / "ledger_64.entry_5.proof").read_text(), *names))
     refused = 0

@@ -15,6 +15,7 @@ mod baskets;
 pub mod calendar;
 pub mod cell;
 pub mod config;
+mod digest;
 mod error;
 pub mod features;
 mod load;
@@ -29,6 +30,7 @@ pub mod split;
 pub mod table;
 
 pub use config::{DataConfig, RawDataConfig};
+pub use digest::digest;
 pub use error::DataError;
 pub use load::{check_schema, histories, load, load_table};
 pub use merchants::{MerchantCut, MerchantRows, cut_by_merchant, load_by_merchant, rows_by_merchant};

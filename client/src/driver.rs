@@ -22,6 +22,7 @@ pub mod contribution;
 mod halt;
 mod keeper;
 mod perform;
+mod program;
 mod report;
 mod session;
 
@@ -30,7 +31,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use guildhall_ledger::AuditFinding;
+use guildhall_ledger::{AuditFinding, Handover};
 use guildhall_privacy::noise::{BulkNoise, NoiseSource};
 use guildhall_privacy::update::SealedUpdate;
 use guildhall_shared::digest::Digest;
@@ -75,6 +76,8 @@ pub struct Sources {
     pub noise: OpenNoise,
     /// The seed of every attempt's keys.
     pub seed: DrawSeed,
+    /// SHA-256 of the executable file that runs, for the ledger; none where it is not known.
+    pub program: Option<Digest>,
     /// Where to fall silent, in tests.
     pub halt_at: Option<HaltAt>,
 }
@@ -86,6 +89,7 @@ impl Sources {
             contributor: contribution::from_data(config),
             noise: Arc::new(|| Box::new(BulkNoise)),
             seed: Arc::new(draw_seed),
+            program: None,
             halt_at: None,
         }
     }
@@ -100,7 +104,8 @@ pub async fn run(
     events: impl Fn(Event) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ClientError> {
-    let sources = Sources { halt_at: HaltAt::from_environment()?, ..Sources::real(&config) };
+    let program = books::blocking(program::digest).await?;
+    let sources = Sources { program, halt_at: HaltAt::from_environment()?, ..Sources::real(&config) };
     run_with(config, sources, events, shutdown).await
 }
 
@@ -134,6 +139,17 @@ pub async fn record_audit(config: ClientConfig, finding: AuditFinding) -> Result
     let sources = Sources::real(&config);
     let client = Client::open(config, sources, membership, Arc::new(|_| {})).await?;
     client.books.record_audit(finding).await
+}
+
+/// Records in the ledger of a client that does not run that it was handed to somebody, and signs its checkpoint.
+///
+/// # Errors
+/// [`ClientError::Ledger`] while the client runs, and where the ledger never stood where the handover says.
+pub async fn record_export(config: ClientConfig, handover: Handover) -> Result<(), ClientError> {
+    let membership = config.folder.membership()?;
+    let sources = Sources::real(&config);
+    let client = Client::open(config, sources, membership, Arc::new(|_| {})).await?;
+    client.books.record_export(handover).await
 }
 
 /// Serves the newest version in the folder, without a server and without rounds, until `shutdown`.
@@ -242,7 +258,7 @@ impl Client {
             federation_key: standing.federation_key,
         };
         let participant = Participant::new(standing, pinned.as_ref(), config.folder.read_witness()?)?;
-        let mut books = Books::open(&config.folder.ledger(), config.budget).await?;
+        let mut books = Books::open(&config.folder.ledger(), config.budget, sources.program).await?;
         if let Some(roster) = &pinned {
             books.join(&member, roster).await?;
         }

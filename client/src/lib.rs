@@ -29,7 +29,7 @@ pub mod train;
 pub mod transport;
 
 pub use config::ClientConfig;
-pub use driver::{record_audit, run, serve_only};
+pub use driver::{record_audit, record_export, run, serve_only};
 pub use error::ClientError;
 pub use event::Event;
 pub use join::{JoinOptions, Joined, join};

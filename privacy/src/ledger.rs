@@ -16,9 +16,10 @@ use std::path::Path;
 
 use guildhall_ledger::book::now_unix_s;
 pub use guildhall_ledger::book::{Book, Owner, Recovery};
+pub use guildhall_ledger::data_tag::{DataDigest, DataTag};
 pub use guildhall_ledger::{
-    BudgetLimit, Entry, Event, LedgerError, LedgerState, Membership, Outcome, Reservation, SessionStatus,
-    journal,
+    Attempt, BudgetLimit, Entry, Event, LedgerError, LedgerState, Membership, Outcome, Reservation,
+    SessionStatus, journal,
 };
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
@@ -74,6 +75,8 @@ impl Reserved {
 /// A merchant's open ledger.
 pub struct Ledger {
     book: Book,
+    /// What trainings read, if they read files of rows.
+    data: Option<DataDigest>,
 }
 
 impl Ledger {
@@ -84,7 +87,7 @@ impl Ledger {
     pub fn open(dir: &Path, limit: BudgetLimit) -> Result<(Self, Recovery), LedgerError> {
         LedgerState::default().decide(Event::Policy { limit, time_unix_s: 0 })?;
         let (book, recovery) = Book::open(dir)?;
-        let mut ledger = Ledger { book };
+        let mut ledger = Ledger { book, data: None };
         ledger.adopt(limit)?;
         Ok((ledger, recovery))
     }
@@ -94,9 +97,17 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Limit`].
     pub fn simulated(limit: BudgetLimit) -> Result<Self, LedgerError> {
-        let mut ledger = Ledger { book: Book::simulated() };
+        let mut ledger = Ledger { book: Book::simulated(), data: None };
         ledger.adopt(limit)?;
         Ok(ledger)
+    }
+
+    /// Says which data the trainings of all later commits read. Each COMMIT has a tag of them under a fresh salt.
+    ///
+    /// # Privacy
+    /// The digest is kept in memory alone.
+    pub fn trains_on(&mut self, data: Option<DataDigest>) {
+        self.data = data;
     }
 
     /// Takes the charge of one attempt at one round out of the budget, durably.
@@ -125,7 +136,8 @@ impl Ledger {
             let found = update.applied().to_string();
             return Err(LedgerError::NotAsReserved { sid, expected: protection, travel, found });
         }
-        self.book.record(vec![Event::Commit { sid, update: Some(update.hash()) }])?;
+        let data = self.data_tag();
+        self.book.record(vec![Event::Commit { sid, update: Some(update.hash()), data }])?;
         Ok(CommittedUpdate::after_durable_commit(update, sid))
     }
 
@@ -179,6 +191,13 @@ impl Ledger {
     /// Whose ledger it is, what witnesses saw of it, and who certified its sums: what spends nothing.
     pub fn book(&mut self) -> &mut Book {
         &mut self.book
+    }
+
+    /// None where the operating system gives no salt: a tag without one would link entries.
+    fn data_tag(&self) -> Option<DataTag> {
+        let mut salt = [0; 32];
+        let data = self.data.as_ref()?;
+        getrandom::fill(&mut salt).ok().map(|()| DataTag::new(salt, data))
     }
 
     fn adopt(&mut self, limit: BudgetLimit) -> Result<(), LedgerError> {

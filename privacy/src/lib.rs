@@ -60,8 +60,12 @@
 //! 8. **Losses add up, and the sum is bounded.** zCDP composes by addition, also when later rounds depend on earlier
 //!    ones (Bun and Steinke 2016, Lemma 2.3). [`LedgerState::decide`](ledger::LedgerState::decide) refuses what would
 //!    lift the sum over [`rho_lower_bound`](accountant::zcdp::rho_lower_bound) of the merchant's ε and δ.
-//!    Reservations count as spent; a crash never forgets a commit (the rule is in [`ledger`]).
-//! 9. **The sum means (ε, δ)** by [`epsilon_upper_bound`](accountant::zcdp::epsilon_upper_bound), rounded up.
+//!    Reservations count as spent; a crash never forgets a commit (the rule is in [`ledger`]). The entries are chained, leaves
+//!    of a Merkle log and signed, so a rewritten ledger is noticed by whoever saw it before, and
+//!    [`verify`](guildhall_ledger::verify::verify) computes every charge and every sum again from an export alone.
+//! 9. **The sum means (ε, δ)** by [`epsilon_upper_bound`](accountant::zcdp::epsilon_upper_bound), rounded up. No other
+//!    accountant decides on a budget: [`gaussian`](accountant::gaussian), [`rdp`](accountant::rdp) and
+//!    [`pld`](accountant::pld) give ε of a composition whose numbers were fixed beforehand, for [`plan`] and for comparison.
 //!
 //! # What the compiler does not prove
 //!

@@ -59,10 +59,7 @@ impl Mirror {
     /// # Errors
     /// [`LedgerBehind`].
     pub fn check(&self, merchant: MerchantIndex, found: &TreeHead) -> Result<(), LedgerBehind> {
-        match self.book.state().witnessed(merchant) {
-            Some(seen) if found.size <= seen.size => Err(LedgerBehind { seen: seen.size, found: found.size }),
-            _ => Ok(()),
-        }
+        LedgerBehind::check(self.book.state().witnessed(merchant), found)
     }
 
     /// Makes durable what was published. A result that is there already, from before a crash, is not repeated.

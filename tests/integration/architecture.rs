@@ -74,7 +74,7 @@ const NAMED_IN_ONE_PLACE: [(&str, &[&str], &[&str]); 9] = [
 ];
 
 /// A5: types that are private, secret or a right to do something once, and where they live.
-const NEVER_SERIALISED: [(&str, &str); 22] = [
+const NEVER_SERIALISED: [(&str, &str); 23] = [
     ("privacy/src/clip.rs", "ShopperSum"),
     ("privacy/src/clip.rs", "ClipTally"),
     ("privacy/src/noise.rs", "NoiseShare"),
@@ -84,6 +84,7 @@ const NEVER_SERIALISED: [(&str, &str); 22] = [
     ("privacy/src/update.rs", "SealedUpdate"),
     ("privacy/src/update.rs", "CommittedUpdate"),
     ("privacy/src/ledger.rs", "Reserved"),
+    ("privacy/ledger/src/data_tag.rs", "DataDigest"),
     ("shared/src/identity.rs", "IdentityKey"),
     ("shared/src/secagg/seed.rs", "SessionSeed"),
     ("shared/src/secagg/seed.rs", "ByteStream"),

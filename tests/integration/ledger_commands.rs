@@ -73,18 +73,24 @@ fn a_folder_is_exported_verified_and_an_entry_proved_to_a_third_party() {
     write_folder(&desk.path("ledger"), &fixture);
     let (ledger, export, proof) = (desk.text("ledger"), desk.text("export"), desk.text("proof"));
     let (said, _) = expect(0, &["export", &ledger, "--out", &export]);
-    assert!(said.contains("64 entries, 2 survivor certificates"), "{said}");
+    assert!(said.contains("64 entries, 2 survivor certificates") && said.contains("not recorded"), "{said}");
     assert_eq!(fs::read(&export).expect("reads"), fixture.export());
     let (said, _) = expect(0, &["verify", &export]);
     assert!(said.starts_with("good\n") && said.contains("witnessed by 2 of 3 other merchants"), "{said}");
     let (said, _) = expect(0, &["verify", &export, "--json"]);
     let object: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(object["verdict"], "good");
+    let rows = desk.write("rows", b"no rows of anybody's");
+    let (said, _) = expect(0, &["verify", &export, "--data", &rows]);
+    assert!(said.contains("0 of 13 trainings with a tag of their data read these files"), "{said}");
     let older = desk.write("older", &fixture.note());
     expect(0, &["verify", &export, "--checkpoint", &older]);
 
     let (_, hint) = expect(0, &["prove", &export, "--entry", "3", "--out", &proof]);
-    let (key, federation) = (object["owner_key"].as_str().expect("a key"), object["federation_key"].as_str());
+    // The cosigned checkpoint is older than the rotation of the owner's key.
+    let (key, newest) = (format!("{:?}", fixture.first_owner().key), object["owner_key"].as_str());
+    let (key, federation) = (key.as_str(), object["federation_key"].as_str());
+    assert_ne!(Some(key), newest);
     let federation = federation.expect("a key");
     assert!(hint.contains(key) && hint.contains(federation), "{hint}");
     let keys = ["--key", key, "--federation-key", federation];
@@ -93,6 +99,8 @@ fn a_folder_is_exported_verified_and_an_entry_proved_to_a_third_party() {
     let (said, _) = expect(0, &[&["prove", "--check", &proof, "--json"][..], &keys].concat());
     let shown: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!((shown["index"].as_u64(), shown["kind"].as_str()), (Some(3), Some("COMMIT")));
+    let newest = newest.expect("a key");
+    expect(4, &["prove", "--check", &proof, "--key", newest, "--federation-key", federation]);
     expect(4, &["prove", "--check", &proof, "--key", key]);
     expect(4, &["prove", "--check", &proof, "--key", federation, "--federation-key", federation]);
     let changed = fs::read_to_string(&proof).expect("reads").replace("index 3", "index 2");
@@ -116,6 +124,7 @@ fn verdicts_are_exit_codes_and_wrong_usage_is_none() {
     expect(4, &["verify", &desk.write("incomplete", &incomplete.export())]);
     expect(64, &["verify"]);
     expect(64, &["nonsense"]);
+    expect(64, &["export", &changed, "--out", &changed, "--recipient", "without a record"]);
     expect(64, &["prove", &changed]);
     expect(0, &["verify", "--help"]);
     expect(1, &["verify", &desk.text("no-such-file")]);

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use guildhall_ledger::AuditFinding;
 use guildhall_ledger::book::now_unix_s;
 use guildhall_ledger::note::Signer;
+use guildhall_ledger::{AuditFinding, Handover};
 use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
-use guildhall_privacy::ledger::{self, BudgetLimit, Ledger, LedgerError, Owner, Reservation, Reserved};
-use guildhall_privacy::parameter::{PicoRho, Protection, Travel};
+use guildhall_privacy::ledger::{
+    self, Attempt, BudgetLimit, DataDigest, Ledger, LedgerError, Owner, Reservation, Reserved,
+};
+use guildhall_privacy::parameter::PicoRho;
 use guildhall_privacy::update::{CommittedUpdate, SealedUpdate};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
@@ -51,13 +53,15 @@ impl Member {
 pub(super) struct Books {
     ledger: Arc<Mutex<Ledger>>,
     budget: Budget,
+    /// SHA-256 of the executable file that runs, if it is known.
+    program: Option<Digest>,
     reserved: Option<Reserved>,
     sealed: Option<(Digest, SealedUpdate)>,
     committed: Option<Arc<CommittedUpdate>>,
 }
 
 impl Books {
-    pub async fn open(dir: &Path, budget: Budget) -> Result<Self, ClientError> {
+    pub async fn open(dir: &Path, budget: Budget, program: Option<Digest>) -> Result<Self, ClientError> {
         let dir = dir.to_path_buf();
         let limit = BudgetLimit { epsilon: budget.epsilon, delta: budget.delta };
         let (ledger, recovery) = blocking(move || Ledger::open(&dir, limit)).await??;
@@ -70,12 +74,12 @@ impl Books {
             );
         }
         let ledger = Arc::new(Mutex::new(ledger));
-        Ok(Books { ledger, budget, reserved: None, sealed: None, committed: None })
+        Ok(Books { ledger, budget, program, reserved: None, sealed: None, committed: None })
     }
 
     /// Debits the budget. The inner error is a refusal that the server is told; the outer one ends the process.
     pub async fn reserve(&mut self, order: &ReserveOrder) -> Result<Result<(), ReserveRefusal>, ClientError> {
-        let reservation = reservation(order);
+        let reservation = Reservation { program: self.program, ..reservation(order) };
         match self.with_ledger(move |ledger| ledger.reserve(reservation)).await? {
             Ok(reserved) => {
                 self.reserved = Some(reserved);
@@ -83,6 +87,11 @@ impl Books {
             }
             Err(error) => refusal(error).map(Err),
         }
+    }
+
+    /// Says which data later trainings read.
+    pub async fn trains_on(&self, data: Option<DataDigest>) -> Result<(), ClientError> {
+        self.with_ledger(move |ledger| ledger.trains_on(data)).await
     }
 
     /// Keeps a sealed update until it is committed or given up.
@@ -193,6 +202,14 @@ impl Books {
         Ok(self.with_ledger(note).await??)
     }
 
+    /// Records to whom this ledger was handed. Spends nothing.
+    pub async fn record_export(&self, handover: Handover) -> Result<(), ClientError> {
+        let note = move |ledger: &mut Ledger| {
+            ledger.book().note(ledger::Event::Export { handover, time_unix_s: now_unix_s() })
+        };
+        Ok(self.with_ledger(note).await??)
+    }
+
     /// The greatest (round, attempt) reserved under a job's name.
     pub fn last_round(&self, job: &Name) -> Option<RoundId> {
         self.locked(|ledger| ledger.last_round(job))
@@ -246,22 +263,10 @@ fn alarm(compared: Result<(), LedgerError>) -> Result<Option<String>, ClientErro
 
 /// Charge and record of one attempt, from the numbers this client derived itself.
 fn reservation(order: &ReserveOrder) -> Reservation {
-    let protection = Protection::of(&order.parameters, &order.spec.privacy);
-    Reservation {
-        job: order.spec.name.clone(),
-        job_digest: order.job,
-        sid: order.sid,
-        round: order.round,
-        unit: order.spec.privacy.unit(),
-        protection,
-        travel: Travel::of(&order.parameters),
-        survivors_min: order.parameters.survivors_min(),
-        parameters: order.parameters.digest(&order.job, &order.roster),
-        model: order.model,
-        charge: protection.charge(),
-        purpose: order.spec.purpose.clone(),
-        label: report::label(&order.spec),
-    }
+    let ReserveOrder { job, sid, round, roster, model, .. } = *order;
+    let attempt = Attempt { job, sid, round, roster, model };
+    let label = report::label(&order.spec);
+    Reservation { label, ..Reservation::new(&order.spec, attempt, &order.parameters) }
 }
 
 /// What the server and the merchant are told; a ledger that cannot be written ends the process instead.

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use guildhall_privacy::ledger::DataDigest;
 use guildhall_privacy::noise::{NoiseError, NoiseShare, NoiseSource};
 use guildhall_privacy::parameter::{ClippingParameters, ParameterError};
 use guildhall_privacy::update::{
@@ -33,6 +34,11 @@ pub trait Contributor: Send + Sync {
     /// # Errors
     /// Anything. The caller sends zero and noise instead, so no error is ever seen outside.
     fn clipped_sum(&self, weights: &[f64], round: RoundId) -> Result<ClippedSum, ContributionError>;
+
+    /// The digest of the data that is read, for the merchant's own ledger; none where no file is read.
+    fn data_digest(&self) -> Option<DataDigest> {
+        None
+    }
 }
 
 /// Why there is no contribution. For the merchant's own log.
@@ -100,6 +106,7 @@ impl Contributor for Dummy {
 struct FromData {
     trainer: Trainer,
     train: Observations,
+    digest: DataDigest,
     key: ParticipationKey,
     spec: Arc<JobSpec>,
     job: Digest,
@@ -114,11 +121,13 @@ impl FromData {
         job: Digest,
     ) -> Result<Self, ContributionError> {
         let error = |error: &dyn std::fmt::Display| ContributionError(error.to_string());
+        let digest = data::digest(data).map_err(|e| error(&e))?;
         let (splits, _) = data::load(data, &spec.task).map_err(|e| error(&e))?;
         let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {
             trainer: Trainer::new(&spec.model(), &config.device).map_err(|e| error(&e))?,
             train: splits.train,
+            digest,
             key: ParticipationKey::from_bytes(*key),
             spec: Arc::clone(spec),
             job,
@@ -143,6 +152,10 @@ impl Contributor for FromData {
             );
         }
         Ok(sum)
+    }
+
+    fn data_digest(&self) -> Option<DataDigest> {
+        Some(self.digest.clone())
     }
 }
 

@@ -169,6 +169,7 @@ impl Client {
         };
         let seen = self.books.last_round(&spec.name);
         let contributor = contributor.ok();
+        self.books.trains_on(contributor.as_ref().and_then(|one| one.data_digest())).await?;
         self.job =
             Some(OpenJob { spec: Arc::clone(&spec), label, contributor, keeper: Keeper::start(store) });
         self.publish(version, model, &state);

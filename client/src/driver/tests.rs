@@ -1,6 +1,7 @@
 //! A whole client process against a scripted server: real QUIC, real ledger, real files; scripted noise and training.
 
 mod masked;
+mod record;
 mod scene;
 mod sealing;
 mod witnesses;

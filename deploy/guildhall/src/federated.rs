@@ -12,9 +12,9 @@ use guildhall_client::evaluate::Scored;
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::Trainer;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
-use guildhall_privacy::ledger::{BudgetLimit, Ledger, Reservation};
+use guildhall_privacy::ledger::{Attempt, BudgetLimit, Ledger, Reservation};
 use guildhall_privacy::noise::{BulkNoise, NoiseShare};
-use guildhall_privacy::parameter::{ClippingParameters, Protection, Travel};
+use guildhall_privacy::parameter::{ClippingParameters, Protection};
 use guildhall_privacy::update::{
     CommittedUpdate, DangerousPolicy, NoisedUpdate, SealedUpdate, UnprotectedPermit,
 };
@@ -202,21 +202,9 @@ impl<'a> Pipeline<'a> {
     }
 
     fn reservation(&self, sid: Digest, round: RoundId) -> Reservation {
-        Reservation {
-            job: self.job.name.clone(),
-            job_digest: self.job.digest(),
-            sid,
-            round,
-            unit: self.job.privacy.unit(),
-            protection: self.protection,
-            travel: Travel::of(&self.parameters),
-            survivors_min: self.parameters.survivors_min(),
-            parameters: self.parameters.digest(&self.job.digest(), &Digest([0; 32])),
-            model: Digest([0; 32]),
-            charge: self.protection.charge(),
-            purpose: self.job.purpose.clone(),
-            label: self.job.privacy.label(),
-        }
+        let [roster, model] = [Digest([0; 32]); 2];
+        let attempt = Attempt { job: self.job.digest(), sid, round, roster, model };
+        Reservation::new(self.job, attempt, &self.parameters).protected_by(self.protection)
     }
 }
 

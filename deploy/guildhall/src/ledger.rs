@@ -1,48 +1,36 @@
 //! `guildhall ledger`: what an auditor asks of a privacy ledger. The verdicts are those of `guildhall-verify`, from the same
 //! library; exit codes are 0 good, 2 tampered, 3 overspent, 4 unverifiable, and 1 for everything else.
 
+mod data;
+mod export;
 mod prove;
 mod report;
 
 use std::path::Path;
 
-use guildhall_ledger::folder::LedgerFolder;
-use guildhall_ledger::gather::gather;
 use guildhall_ledger::verify::{Verification, verify};
 
-use crate::cli::{LedgerCommand, LedgerExportArgs, LedgerVerifyArgs};
+use crate::cli::{LedgerCommand, LedgerVerifyArgs};
 use crate::error::{CommandError, Context as _};
 use crate::output;
 
 /// Runs one command.
 pub fn run(command: LedgerCommand) -> Result<(), CommandError> {
     match command {
-        LedgerCommand::Export(arguments) => export(&arguments),
+        LedgerCommand::Export(arguments) => export::run(&arguments),
         LedgerCommand::Verify(arguments) => verify_export(&arguments),
         LedgerCommand::Prove(arguments) => prove::run(&arguments),
         LedgerCommand::Report(arguments) => report::run(&arguments),
     }
 }
 
-fn export(arguments: &LedgerExportArgs) -> Result<(), CommandError> {
-    let found = gather(&LedgerFolder::at(&arguments.ledger)).context("exporting")?;
-    std::fs::write(&arguments.out, &found.bytes).context(arguments.out.display())?;
-    println!(
-        "{}: {} entries, {} survivor certificates",
-        arguments.out.display(),
-        found.entries,
-        found.certificates
-    );
-    for sid in &found.certificates_missing {
-        eprintln!("warning: session {sid}: its certificate is not in the folder; a verifier will miss it");
-    }
-    Ok(())
-}
-
 fn verify_export(arguments: &LedgerVerifyArgs) -> Result<(), CommandError> {
     let export = read(&arguments.path)?;
     let older = arguments.checkpoint.as_deref().map(read).transpose()?;
-    let found = verify(&export, older.as_deref());
+    let mut found = verify(&export, older.as_deref());
+    if !arguments.data.is_empty() {
+        found.remarks.push(data::trainings(&found, &arguments.data)?);
+    }
     output::print(arguments.json, &found, || found.to_string())?;
     judge(&arguments.path, &found)
 }

@@ -29,7 +29,7 @@ use crate::normal::reach;
 use convolve::Composed;
 use loss::Loss;
 use one_step::{Direction, OneStep};
-use tilt::{Frame, Sketch};
+use tilt::{Frame, Resolution, Sketch};
 
 #[cfg(test)]
 mod tests;
@@ -76,8 +76,10 @@ impl Pld {
             return 0.0;
         }
         let removed = self.epsilon_in(Direction::Remove, delta);
-        // The other direction is seldom worse, and asking whether it is takes one look.
-        if !self.sampled() || self.delta_in(Direction::Add, removed, self.reach(delta)) <= delta {
+        // The other direction is seldom worse, and asking whether it is takes one look, most often a coarse one.
+        let is_enough =
+            |resolution| self.delta_in(Direction::Add, removed, self.reach(delta), resolution) <= delta;
+        if !self.sampled() || is_enough(Resolution::Coarse) || is_enough(Resolution::Fine) {
             return removed;
         }
         removed.max(self.epsilon_in(Direction::Add, delta))
@@ -94,40 +96,47 @@ impl Pld {
         if self.parts.is_empty() {
             return 0.0;
         }
-        let removed = self.delta_in(Direction::Remove, epsilon, REACH_MAX);
-        if self.sampled() { removed.max(self.delta_in(Direction::Add, epsilon, REACH_MAX)) } else { removed }
+        let removed = self.delta_in(Direction::Remove, epsilon, REACH_MAX, Resolution::Fine);
+        if self.sampled() {
+            removed.max(self.delta_in(Direction::Add, epsilon, REACH_MAX, Resolution::Fine))
+        } else {
+            removed
+        }
     }
 
     /// δ in one direction, with normal variables up to `reach`.
-    fn delta_in(&self, direction: Direction, epsilon: f64, reach: f64) -> f64 {
+    fn delta_in(&self, direction: Direction, epsilon: f64, reach: f64, resolution: Resolution) -> f64 {
         let sketch = Sketch::new(&self.parts, direction, reach);
         let tilt = sketch.tilt_at(epsilon);
         let exponent = -sketch.gap(tilt, epsilon, 0.0);
         // δ is smaller than Chernoff's bound, commonly by less than GAP exponents.
-        let frame = sketch.frame(tilt, exponent.max(0.0) + GAP, GAP);
+        let frame = sketch.frame(tilt, exponent.max(0.0) + GAP, GAP, resolution);
         self.convolve(direction, frame, reach).delta_upper_bound(epsilon)
     }
 
     /// ε in one direction: looks where Chernoff's bound is, and again where that turns out to be far from the answer.
+    /// Where to look is found on a coarse grid; what is found there is an upper bound too.
     fn epsilon_in(&self, direction: Direction, delta: f64) -> f64 {
         let exponent = -delta.ln();
         let reach = self.reach(delta);
         let sketch = Sketch::new(&self.parts, direction, reach);
         let (mut tilt, mut gap, mut epsilon) = (sketch.tilt_for(exponent), 0.0, f64::INFINITY);
-        for _ in 0..LOOKS {
-            let frame = sketch.frame(tilt, exponent, gap);
-            epsilon = self.convolve(direction, frame, reach).epsilon_upper_bound(delta).min(epsilon);
-            let near = epsilon.is_finite() && sketch.gap(tilt, epsilon, exponent) <= gap.max(GAP);
-            if epsilon == 0.0 || near {
-                break;
+        for resolution in [Resolution::Coarse, Resolution::Fine] {
+            for _ in 0..LOOKS {
+                let frame = sketch.frame(tilt, exponent, gap, resolution);
+                epsilon = self.convolve(direction, frame, reach).epsilon_upper_bound(delta).min(epsilon);
+                let near = epsilon.is_finite() && sketch.gap(tilt, epsilon, exponent) <= gap.max(GAP);
+                if epsilon == 0.0 || near {
+                    break;
+                }
+                if epsilon.is_infinite() {
+                    // So strong a tilt that one step of the grid left the floats.
+                    tilt /= 16.0;
+                    continue;
+                }
+                tilt = tilt.min(sketch.tilt_at(epsilon));
+                gap = sketch.gap(tilt, epsilon, exponent).clamp(0.0, GAP_MAX) + 1.0;
             }
-            if epsilon.is_infinite() {
-                // So strong a tilt that one step of the grid left the floats.
-                tilt /= 16.0;
-                continue;
-            }
-            tilt = tilt.min(sketch.tilt_at(epsilon));
-            gap = sketch.gap(tilt, epsilon, exponent).clamp(0.0, GAP_MAX) + 1.0;
         }
         epsilon
     }

@@ -63,7 +63,7 @@ fn session(fixture: &mut Fixture) -> [Event; 3] {
     let update = Some(fixture.update(&sid, 1));
     [
         Event::Reserve { reservation, time_unix_s: 1_700_000_000 },
-        Event::Commit { sid, update },
+        Event::Commit { sid, update, data: None },
         Event::Settle { sid, outcome: Outcome::Aborted },
     ]
 }

@@ -8,25 +8,16 @@ use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::job::Unit;
 use guildhall_shared::tree_head::TreeHead;
 
-use crate::entry::{AuditFinding, Entry, Event, Membership, Outcome, Release};
+use crate::data_tag::DataTag;
+use crate::entry::{AuditFinding, Entry, Event, Handover, Membership, Outcome, Release};
+use crate::rotation::KeyRotation;
 use crate::{BudgetLimit, Protection, Travel};
 
 /// What became of a session's commitment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Its update is in a published sum.
-    Released {
-        /// The model version.
-        version: u32,
-        /// Its hash.
-        model: Digest,
-        /// s.
-        survivors: u32,
-        /// Digest of the certificate.
-        certificate: Option<Digest>,
-    },
-    /// The attempt ended without a result, or without this merchant.
-    Aborted,
+    /// What its SETTLE says.
+    Settled(Outcome),
     /// The reservation was given back: nothing was spent.
     Refunded,
 }
@@ -64,6 +55,10 @@ pub struct Session {
     pub committed_at: Option<u64>,
     /// H(y); absent where a recovery presumed the commit.
     pub update: Option<Digest>,
+    /// Which data the training read, for whoever knows their digest.
+    pub data: Option<DataTag>,
+    /// SHA-256 of the program that reserved; absent where it was not known.
+    pub program: Option<Digest>,
     /// How it ended.
     pub settlement: Option<Settlement>,
     /// Number of its SETTLE or REFUND.
@@ -83,6 +78,12 @@ pub struct Account {
     pub alarms: Vec<(TreeHead, u64)>,
     /// Sums the server published, with their time in seconds since 1970.
     pub releases: Vec<(Release, u64)>,
+    /// To whom the ledger was handed, with the time in seconds since 1970.
+    pub exports: Vec<(Handover, u64)>,
+    /// Rotations of the owner's key, with the entry and its time in seconds since 1970.
+    pub rotations: Vec<(u64, KeyRotation, u64)>,
+    /// The programs that reserved, by the name in the ROSTER entry and their SHA-256, and how often.
+    pub programs: BTreeMap<(String, Option<Digest>), u64>,
     /// In the order of their reservation.
     order: Vec<Digest>,
     sessions: BTreeMap<Digest, Session>,
@@ -120,29 +121,28 @@ impl Account {
                     model: reservation.model,
                     committed_at: None,
                     update: None,
+                    data: None,
+                    program: reservation.program,
                     settlement: None,
                     settled_at: None,
                 };
+                let name = self.membership.as_ref().map(|membership| membership.program.clone());
+                *self.programs.entry((name.unwrap_or_default(), reservation.program)).or_default() += 1;
                 if self.sessions.insert(reservation.sid, session).is_none() {
                     self.order.push(reservation.sid);
                 }
             }
-            Event::Commit { sid, update } => self.change(sid, |session| {
+            Event::Commit { sid, update, data } => self.change(sid, |session| {
                 session.committed_at = Some(place);
                 session.update = *update;
+                session.data = *data;
             }),
             Event::Refund { sid } => {
                 self.change(sid, |session| session.settlement = Some(Settlement::Refunded))
             }
             Event::Settle { sid, outcome } => {
-                let settlement = match *outcome {
-                    Outcome::Released { version, model, survivors, certificate } => {
-                        Settlement::Released { version, model, survivors, certificate }
-                    }
-                    Outcome::Aborted => Settlement::Aborted,
-                };
                 self.change(sid, |session| {
-                    session.settlement = Some(settlement);
+                    session.settlement = Some(Settlement::Settled(*outcome));
                     session.settled_at = Some(place);
                 });
             }
@@ -150,6 +150,10 @@ impl Account {
             Event::Result { release, time_unix_s } => self.releases.push((release.clone(), *time_unix_s)),
             Event::Audit { finding, time_unix_s } => self.audits.push((finding.clone(), *time_unix_s)),
             Event::RollbackAlarm { seen, time_unix_s } => self.alarms.push((*seen, *time_unix_s)),
+            Event::Export { handover, time_unix_s } => self.exports.push((handover.clone(), *time_unix_s)),
+            Event::KeyRotation { rotation, time_unix_s } => {
+                self.rotations.push((place, *rotation, *time_unix_s));
+            }
             Event::Witness { .. } => {}
         }
     }

@@ -12,6 +12,7 @@ use crate::folder::LedgerFolder;
 use crate::journal::Journal;
 use crate::merkle::leaf_hash;
 use crate::note::{Checkpoint, Signer};
+use crate::rotation::{KeyRotation, RotationError};
 use crate::{Entry, Event, LedgerError, LedgerState, Membership};
 
 /// What opening a ledger found and put in order.
@@ -67,7 +68,7 @@ impl Book {
     /// Records whose ledger it is and with whom, if that is new, and signs checkpoints from now on.
     ///
     /// # Errors
-    /// [`LedgerError::OtherFederation`], storage errors.
+    /// [`LedgerError::OtherFederation`]; [`LedgerError::OtherKey`] for a key that was given up; storage errors.
     pub fn join(
         &mut self,
         membership: Membership,
@@ -76,6 +77,12 @@ impl Book {
     ) -> Result<(), LedgerError> {
         if let Some(folder) = &self.folder {
             folder.write_roster(&membership.federation_key, roster)?;
+        }
+        let found = owner.key.public();
+        if let Some(expected) = self.state.key_at(u64::MAX)
+            && expected != found
+        {
+            return Err(LedgerError::OtherKey { expected, found });
         }
         self.owner = Some(owner);
         if self.state.membership() != Some(&membership) {
@@ -113,6 +120,10 @@ impl Book {
         if !self.state.had(&head) {
             return Err(LedgerError::RolledBack { seen: head.size });
         }
+        if self.state.key_at(head.size) != self.state.key_at(u64::MAX) {
+            // The key that signed there was given up. The next head that is witnessed is the new key's.
+            return Ok(());
+        }
         let mut note = Checkpoint { origin: owner.signer.name.clone(), head }.sign(&owner.key);
         note.add_cosignature(witness, time_unix_s, cosignature);
         // One that does not verify is worth nothing, and is not kept.
@@ -133,15 +144,33 @@ impl Book {
         }
     }
 
-    /// Records something that spends nothing: what the server saw and published, or what an audit found.
+    /// Records something that spends nothing: what the server saw and published, what an audit found, who got the ledger.
     ///
     /// # Errors
     /// What [`LedgerState::decide`] refuses; storage errors. An event that spends or settles is refused.
     pub fn note(&mut self, event: Event) -> Result<(), LedgerError> {
         match event {
-            Event::Witness { .. } | Event::Result { .. } | Event::Audit { .. } => self.record(vec![event]),
+            Event::Witness { .. } | Event::Result { .. } | Event::Audit { .. } | Event::Export { .. } => {
+                self.record(vec![event])
+            }
             other => Err(LedgerError::NotANote { kind: other.kind() }),
         }
+    }
+
+    /// Gives the owner's key up for another, which signs every checkpoint from here on. Keep the new key durably first:
+    /// after this nobody else opens the ledger. When that is legal in a federation is in `docs/ledger.md`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Rotation`] before the ledger has an owner, and for a key that signed it before; storage errors.
+    pub fn rotate_key(&mut self, new: IdentityKey) -> Result<(), LedgerError> {
+        let (Some(owner), Some(membership)) = (&self.owner, self.state.membership()) else {
+            return Err(RotationError::NoMerchant.into());
+        };
+        let rotation = KeyRotation::sign(membership, self.head(), &owner.key, &new)?;
+        let signer = Signer { name: owner.signer.name.clone(), key: new.public() };
+        self.make_durable(vec![Event::KeyRotation { rotation, time_unix_s: now_unix_s() }])?;
+        self.owner = Some(Owner { signer, key: new });
+        self.write_checkpoint()
     }
 
     /// Where the ledger stands.
@@ -159,6 +188,11 @@ impl Book {
     /// # Errors
     /// What [`LedgerState::decide`] refuses; storage errors.
     pub fn record(&mut self, commands: Vec<Event>) -> Result<(), LedgerError> {
+        self.make_durable(commands)?;
+        self.write_checkpoint()
+    }
+
+    fn make_durable(&mut self, commands: Vec<Event>) -> Result<(), LedgerError> {
         let (mut entries, mut leaves) = (Vec::with_capacity(commands.len()), Vec::new());
         for command in commands {
             let mut entry = self.state.decide(command)?;
@@ -173,7 +207,7 @@ impl Book {
             journal.append(&entries)?;
         }
         entries.iter().zip(leaves).for_each(|(entry, leaf)| self.state.apply(entry, leaf));
-        self.write_checkpoint()
+        Ok(())
     }
 
     fn write_checkpoint(&self) -> Result<(), LedgerError> {
@@ -188,7 +222,9 @@ impl Book {
         let open = self.state.open_sessions();
         let mut recovery = Recovery { entries: self.state.tree().size(), torn_bytes, ..Recovery::default() };
         if torn_bytes > 0 {
-            self.record(open.iter().map(|sid| Event::Commit { sid: *sid, update: None }).collect())?;
+            self.record(
+                open.iter().map(|sid| Event::Commit { sid: *sid, update: None, data: None }).collect(),
+            )?;
             recovery.presumed_committed = open;
         } else if !open.is_empty() {
             self.record(open.iter().map(|sid| Event::Refund { sid: *sid }).collect())?;

@@ -13,10 +13,12 @@ use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
 
+use crate::data_tag::DataTag;
+use crate::rotation::KeyRotation;
 use crate::{Protection, Travel};
 
 /// The version of the entry format.
-pub const ENTRY_VERSION: u16 = 3;
+pub const ENTRY_VERSION: u16 = 4;
 
 /// The largest entry, in bytes: a WITNESS entry of the largest roster has room.
 pub const ENTRY_BYTES_MAX: usize = 1 << 17;
@@ -29,6 +31,9 @@ pub const LABEL_BYTES_MAX: usize = 300;
 
 /// The longest summary of an audit, in bytes.
 pub const SUMMARY_BYTES_MAX: usize = 1_000;
+
+/// The longest name of a recipient, in bytes.
+pub const RECIPIENT_BYTES_MAX: usize = 300;
 
 /// One numbered entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +71,8 @@ pub enum Event {
         sid: Digest,
         /// H(y); absent where recovery presumed the commit because its frame may have been torn.
         update: Option<Digest>,
+        /// Which data the training read; absent where there is no file of rows, and where recovery presumed the commit.
+        data: Option<DataTag>,
     },
     /// REFUND: a reservation without a commit is given back; terminal for its session.
     Refund {
@@ -116,6 +123,20 @@ pub enum Event {
         /// Seconds since 1970.
         time_unix_s: u64,
     },
+    /// EXPORT: the ledger was handed to somebody. Spends nothing.
+    Export {
+        /// What was handed out, and to whom.
+        handover: Handover,
+        /// Seconds since 1970.
+        time_unix_s: u64,
+    },
+    /// KEY_ROTATION: checkpoints over this entry are signed by another key.
+    KeyRotation {
+        /// From which to which, signed by both.
+        rotation: KeyRotation,
+        /// Seconds since 1970.
+        time_unix_s: u64,
+    },
 }
 
 impl Event {
@@ -132,6 +153,8 @@ impl Event {
             Event::Result { .. } => "RESULT",
             Event::Audit { .. } => "AUDIT",
             Event::RollbackAlarm { .. } => "ROLLBACK_ALARM",
+            Event::Export { .. } => "EXPORT",
+            Event::KeyRotation { .. } => "KEY_ROTATION",
         }
     }
 }
@@ -230,6 +253,17 @@ pub enum Outcome {
     Aborted,
 }
 
+/// A ledger in somebody else's hands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// To whom and for what, in the owner's words; may be empty.
+    pub recipient: String,
+    /// What was handed out: the ledger as it stood then.
+    pub head: TreeHead,
+    /// SHA-256 of the exported file.
+    pub file: Digest,
+}
+
 /// A merchant's budget for one shopper, over all jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetLimit {
@@ -268,6 +302,8 @@ pub struct Reservation {
     pub purpose: String,
     /// The job's privacy label, as shown everywhere.
     pub label: String,
+    /// SHA-256 of the executable file that runs; absent where it is not known.
+    pub program: Option<Digest>,
 }
 
 impl Entry {

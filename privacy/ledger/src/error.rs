@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use guildhall_accountant::PicoRho;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::identity::PublicKey;
 
+use crate::rotation::RotationError;
 use crate::{Protection, SessionStatus, Travel};
 
 /// What the ledger refuses. The state is unchanged after every error but a storage error, which halts the ledger.
@@ -120,6 +122,25 @@ pub enum LedgerError {
         expected: Digest,
         /// Found.
         found: Digest,
+    },
+    /// A head that this ledger never had.
+    #[error("expected a head that this ledger had, found one of {found} entries that it never had")]
+    NoSuchHead {
+        /// Entries in it.
+        found: u64,
+    },
+    /// A rotation of keys that is none.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    /// Whoever opened the ledger does not have its key.
+    #[error(
+        "the ledger's checkpoints are signed by key {expected:?} since its last rotation of keys, found {found:?}"
+    )]
+    OtherKey {
+        /// In force.
+        expected: PublicKey,
+        /// Found.
+        found: PublicKey,
     },
     /// A published model does not follow from the one before.
     #[error("job {job}, version {version}: expected it to start from model {expected}, found {found}")]

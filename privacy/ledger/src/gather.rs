@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use guildhall_shared::digest::Digest;
+use guildhall_shared::tree_head::TreeHead;
 
 use crate::LedgerError;
 use crate::entry::{Entry, Event, Outcome};
@@ -59,6 +60,8 @@ pub struct Gathered {
     pub bytes: Vec<u8>,
     /// Entries.
     pub entries: u64,
+    /// Where the ledger stood: size and root of its newest checkpoint.
+    pub head: TreeHead,
     /// Survivor certificates.
     pub certificates: u64,
     /// Sessions whose certificate should be in the folder and is not: the verifier will miss it.
@@ -88,7 +91,8 @@ fn read(folder: &LedgerFolder) -> Result<Gathered, GatherError> {
     let journal = folder.journal()?;
     let corrupt = |(offset, reason)| LedgerError::Corrupt { path: dir().join(JOURNAL_FILE), offset, reason };
     let entries = entry_bytes(&journal).map_err(corrupt)?;
-    let found = size(folder, &newest)?;
+    let head = head(folder, &newest)?;
+    let found = head.size;
     if found != entries.len() as u64 {
         return Err(GatherError::Checkpoint { dir: dir(), entries: entries.len() as u64, found });
     }
@@ -96,8 +100,9 @@ fn read(folder: &LedgerFolder) -> Result<Gathered, GatherError> {
     let (certificates, certificates_missing) = certificates(folder, &entries)?;
     // One that a client took in since is over more entries than the checkpoint.
     let cosigned = match folder.witnessed()? {
-        Some(cosigned) if size(folder, &cosigned)? > found => {
-            return Err(GatherError::Checkpoint { dir: dir(), entries: size(folder, &cosigned)?, found });
+        Some(cosigned) if self::head(folder, &cosigned)?.size > found => {
+            let entries = self::head(folder, &cosigned)?.size;
+            return Err(GatherError::Checkpoint { dir: dir(), entries, found });
         }
         other => other,
     };
@@ -105,13 +110,13 @@ fn read(folder: &LedgerFolder) -> Result<Gathered, GatherError> {
     let (entry_count, certificate_count) = (entries.len() as u64, certificates.len() as u64);
     let certificates = certificates.iter().map(Vec::as_slice).collect();
     let bytes = Export { roster: &roster, entries, certificates, notes }.to_bytes();
-    Ok(Gathered { bytes, entries: entry_count, certificates: certificate_count, certificates_missing })
+    Ok(Gathered { bytes, entries: entry_count, head, certificates: certificate_count, certificates_missing })
 }
 
-fn size(folder: &LedgerFolder, note: &str) -> Result<u64, GatherError> {
+fn head(folder: &LedgerFolder, note: &str) -> Result<TreeHead, GatherError> {
     let parsed = SignedNote::parse(note);
     let parsed = parsed.map_err(|source| GatherError::Note { dir: folder.dir().to_path_buf(), source })?;
-    Ok(parsed.checkpoint().head.size)
+    Ok(parsed.checkpoint().head)
 }
 
 /// The certificates that entries name, in the order of their reservations, and the sessions whose file is not there.

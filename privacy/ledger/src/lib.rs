@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod book;
+pub mod data_tag;
 pub mod entry;
 mod error;
 pub mod export;
@@ -12,12 +13,16 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 mod protection;
+mod reservation;
+pub mod rotation;
 pub mod state;
 pub mod verify;
 
 pub use entry::{
-    AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, Membership, Outcome, Release, Reservation,
+    AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, Handover, Membership, Outcome, Release,
+    Reservation,
 };
 pub use error::LedgerError;
 pub use protection::{Protection, Travel};
+pub use reservation::Attempt;
 pub use state::{LedgerState, SessionStatus};

@@ -6,14 +6,16 @@ use guildhall_accountant::PicoRho;
 use guildhall_accountant::zcdp::{epsilon_upper_bound, rho_lower_bound};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
+use guildhall_shared::identity::PublicKey;
 use guildhall_shared::secagg::transcript::SignedUpdate;
 use guildhall_shared::tree_head::TreeHead;
 
 use crate::entry::{
-    BudgetLimit, ENTRY_VERSION, Entry, Event, LABEL_BYTES_MAX, Membership, PURPOSE_BYTES_MAX, Release,
-    Reservation, SUMMARY_BYTES_MAX,
+    BudgetLimit, ENTRY_VERSION, Entry, Event, Handover, LABEL_BYTES_MAX, Membership, PURPOSE_BYTES_MAX,
+    RECIPIENT_BYTES_MAX, Release, Reservation, SUMMARY_BYTES_MAX,
 };
 use crate::merkle::MerkleTree;
+use crate::rotation::{KeyRotation, RotationError};
 use crate::{LedgerError, Travel};
 
 /// Where a session stands.
@@ -59,6 +61,7 @@ pub struct LedgerState {
     previous: Option<Digest>,
     membership: Option<Membership>,
     alarm: Option<TreeHead>,
+    rotations: Vec<KeyRotation>,
     published: BTreeMap<Name, Published>,
     witnessed: BTreeMap<MerchantIndex, TreeHead>,
     limit: Option<(BudgetLimit, PicoRho)>,
@@ -83,6 +86,8 @@ impl LedgerState {
             Event::Roster { membership, .. } => self.check_membership(membership)?,
             Event::Result { release, .. } => self.check_release(release)?,
             Event::Audit { finding, .. } => check_text("summary", &finding.summary, SUMMARY_BYTES_MAX)?,
+            Event::Export { handover, .. } => self.check_handover(handover)?,
+            Event::KeyRotation { rotation, .. } => self.check_rotation(rotation)?,
             Event::Witness { .. } | Event::RollbackAlarm { .. } => {}
         }
         let previous = self.previous.unwrap_or(Digest([0; 32]));
@@ -103,7 +108,8 @@ impl LedgerState {
             Event::Result { release, .. } => self.apply_release(release),
             Event::RollbackAlarm { seen, .. } => self.alarm = Some(*seen),
             Event::Witness { updates, .. } => self.apply_witness(updates),
-            Event::Audit { .. } => {}
+            Event::KeyRotation { rotation, .. } => self.rotations.push(*rotation),
+            Event::Audit { .. } | Event::Export { .. } => {}
         }
         self.tree.push(leaf);
         self.previous = Some(leaf);
@@ -127,6 +133,23 @@ impl LedgerState {
     /// What a witness saw of this ledger that it is not.
     pub fn alarm(&self) -> Option<TreeHead> {
         self.alarm
+    }
+
+    /// All rotations of the owner's key, oldest first.
+    pub fn rotations(&self) -> &[KeyRotation] {
+        &self.rotations
+    }
+
+    /// The key of checkpoints over so many entries; none where it is the one that the roster names.
+    pub fn key_at(&self, entries: u64) -> Option<PublicKey> {
+        let before = self.rotations.iter().rev().find(|rotation| rotation.before.size < entries);
+        // Before the first rotation its old key is in force.
+        before.map(|rotation| rotation.new).or_else(|| self.rotations.first().map(|rotation| rotation.old))
+    }
+
+    /// Takes in a rotation whose entry cannot be judged, for the keys of later checkpoints alone.
+    pub(crate) fn learn_rotation(&mut self, rotation: KeyRotation) {
+        self.rotations.push(rotation);
     }
 
     /// The largest head of a merchant's ledger that was witnessed here.
@@ -184,6 +207,29 @@ impl LedgerState {
             }),
             _ => Ok(()),
         }
+    }
+
+    fn check_handover(&self, handover: &Handover) -> Result<(), LedgerError> {
+        check_text("recipient", &handover.recipient, RECIPIENT_BYTES_MAX)?;
+        if self.had(&handover.head) {
+            Ok(())
+        } else {
+            Err(LedgerError::NoSuchHead { found: handover.head.size })
+        }
+    }
+
+    fn check_rotation(&self, rotation: &KeyRotation) -> Result<(), LedgerError> {
+        rotation.verify(self.membership(), self.head())?;
+        if let Some(last) = self.rotations.last()
+            && last.new != rotation.old
+        {
+            return Err(RotationError::Old { expected: last.new, found: rotation.old }.into());
+        }
+        // A key that was given up stays given up.
+        if self.rotations.iter().any(|earlier| earlier.old == rotation.new) {
+            return Err(RotationError::Used { found: rotation.new }.into());
+        }
+        Ok(())
     }
 
     /// The chain of a job's models has no gap. It may step aside to an older version: an operator's roll-back.

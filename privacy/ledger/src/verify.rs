@@ -101,14 +101,15 @@ impl Verifier {
         self.members = Some(Members { key, roster: signed.roster.decode() });
     }
 
-    /// Who signs this ledger's checkpoints, by the roster and the ledger's own word.
-    fn owner(&self) -> Option<Signer> {
+    /// Who signs this ledger's checkpoints over so many entries, by the roster and the ledger's own word.
+    fn owner_at(&self, entries: u64) -> Option<Signer> {
         let (members, membership) = (self.members.as_ref()?, self.membership.as_ref()?);
         match membership.own {
             None => Some(Signer::server(&membership.federation, members.key)),
             Some(own) => {
                 let entry = members.roster.entry(own)?;
-                Some(Signer::merchant(&membership.federation, &entry.name, entry.identity))
+                let key = self.state.key_at(entries).unwrap_or(entry.identity);
+                Some(Signer::merchant(&membership.federation, &entry.name, key))
             }
         }
     }

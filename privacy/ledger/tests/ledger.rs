@@ -4,6 +4,8 @@
 mod fixture;
 #[path = "ledger/gathering.rs"]
 mod gathering;
+#[path = "ledger/rotation.rs"]
+mod rotation;
 #[path = "ledger/tampering.rs"]
 mod tampering;
 #[path = "ledger/vectors.rs"]

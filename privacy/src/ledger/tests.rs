@@ -66,6 +66,7 @@ fn ask(job: &str, round: u32, protection: Protection) -> Reservation {
         charge: protection.charge(),
         purpose: "p".into(),
         label: "l".into(),
+        program: None,
     }
 }
 
@@ -261,6 +262,36 @@ fn masked_rounds_without_privacy_are_masked_nevertheless() {
     assert!(ledger.commit(reserved, masked).is_err(), "masks of another session");
 }
 
+/// Tags of the same data under fresh salts, for the trainings that read them and no others; the digest is not in them.
+#[test]
+fn a_commit_says_which_data_were_read_to_whoever_knows_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut ledger, _) = Ledger::open(dir.path(), LIMIT).expect("opens");
+    let data = |byte| DataDigest::of_files(&[Digest([byte; 32])]);
+    for (round, read) in [None, Some(data(7)), Some(data(7)), Some(data(8)), None].into_iter().enumerate() {
+        ledger.trains_on(read);
+        let reserved = ledger.reserve(ask("job", round as u32, gaussian(BOUND * 20))).expect("room");
+        assert!(ledger.commit(reserved, update(BOUND * 20)).is_ok());
+    }
+    drop(ledger);
+    let bytes = std::fs::read(dir.path().join(JOURNAL_FILE)).expect("a journal");
+    assert!(!bytes.windows(32).any(|window| window == [7; 32]), "the digest itself is not in the ledger");
+    let entries = Journal::open(dir.path()).expect("opens").1.entries;
+    let tags: Vec<Option<DataTag>> = entries
+        .iter()
+        .filter_map(|(_, entry)| match &entry.event {
+            Event::Commit { data, .. } => Some(*data),
+            _ => None,
+        })
+        .collect();
+    let is_of =
+        |byte| tags.iter().map(|tag| tag.is_some_and(|tag| tag.is_of(&data(byte)))).collect::<Vec<_>>();
+    assert_eq!(tags.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true, true, false]);
+    assert_eq!(is_of(7), [false, true, true, false, false]);
+    assert_eq!(is_of(8), [false, false, false, true, false]);
+    assert_ne!(tags[1], tags[2], "two tags of the same data are not alike");
+}
+
 #[test]
 fn settling_never_changes_the_sum() {
     let mut ledger = simulated();
@@ -419,7 +450,7 @@ fn a_damaged_byte_is_reported_or_never_undercounts() {
 #[test]
 fn a_forged_history_is_damage() {
     let events: [Vec<Event>; 4] = [
-        vec![Event::Commit { sid: sid(1), update: None }],
+        vec![Event::Commit { sid: sid(1), update: None, data: None }],
         vec![Event::Reserve { reservation: ask("job", 0, gaussian(BOUND * 20)), time_unix_s: 0 }],
         vec![Event::Policy { limit: BudgetLimit { epsilon: -1.0, delta: 0.5 }, time_unix_s: 0 }],
         vec![
@@ -449,7 +480,7 @@ fn a_forged_history_is_damage() {
         .expect("writes");
     drop(journal);
     let refused = Ledger::open(dir.path(), LIMIT).err().expect("a gap").to_string();
-    assert!(refused.contains("expected entry 0 of version 3, found entry 1"), "{refused}");
+    assert!(refused.contains("expected entry 0 of version 4, found entry 1"), "{refused}");
 }
 
 #[test]

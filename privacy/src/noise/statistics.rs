@@ -54,6 +54,7 @@ fn release(clipping: &ClippingParameters, sigma: u64) -> (Vec<u8>, f64) {
             charge: protection.charge(),
             purpose: "test".into(),
             label: "test".into(),
+            program: None,
         })
         .expect("within the budget");
     let committed = ledger.commit(reserved, sealed).expect("as reserved");

@@ -14,6 +14,7 @@ use guildhall_shared::ring::RingVector;
 use guildhall_shared::secagg::client::{self, Advertised, Certified, Sharing, Uploaded};
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::secagg::{Facts, Witness, transcript};
+use guildhall_shared::tree_head::TreeHead;
 use guildhall_shared::wire;
 
 use crate::bench::{Federation, spec};
@@ -65,6 +66,10 @@ impl Session<'_> {
 
     /// The frame of its masked update.
     async fn mask(&mut self, state: Sharing) -> (Uploaded, Vec<u8>) {
+        self.mask_with(state, next_head()).await
+    }
+
+    async fn mask_with(&mut self, state: Sharing, head: TreeHead) -> (Uploaded, Vec<u8>) {
         let ServerMessage::ForwardedShares(forwarded) = self.hear().await else { panic!("shares") };
         let key = &self.member.identity;
         let (masks, state) = state.receive(&forwarded, key).expect("good shares").masks().expect("good keys");
@@ -73,7 +78,7 @@ impl Session<'_> {
         let mut vector = RingVector::from_integers(parameters.ring, &integers);
         masks.apply(&mut vector);
         let words = vector.to_bytes();
-        let (state, header) = state.sign(Digest::of_bytes(&words), next_head(), &self.member.identity);
+        let (state, header) = state.sign(Digest::of_bytes(&words), head, &self.member.identity);
         (state, frame(UPDATE_KIND, &join_vector(&wire::encode(&header).expect("encodes"), &words)))
     }
 
@@ -225,6 +230,40 @@ async fn a_merchant_that_vanishes_before_its_update_costs_nothing_but_its_update
     federation.server.stop().await;
 }
 
+/// Merchants sign no survivors among whom is a ledger that was put back, so the server leaves such an update out by itself. It
+/// cosigns the others' ledgers as soon as it saw them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_with_a_ledger_that_was_put_back_is_left_out_and_named() {
+    let mut federation = Federation::closed(5).await;
+    federation.submit(&masked(100, 2)).await;
+    let members = leak(&mut federation);
+    let sessions = open(&federation, members).await;
+    let results = all(sessions, |mut session| async move {
+        session.masked_round().await;
+        if own(&session) != MerchantIndex(2) {
+            let (header, _) = session.masked_round().await;
+            return Some((header, session));
+        }
+        let (_, state) = session.advertise().await;
+        let (state, shares) = session.deal(state).await;
+        session.say(shares).await;
+        let (_, update) = session.mask_with(state, TreeHead::EMPTY).await;
+        session.send_vector(&update).await;
+        // It is heard out before it leaves, so that nobody waits for another update of its.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        session.connection.close(0u32.into(), b"");
+        None
+    })
+    .await;
+    for (header, session) in results.into_iter().flatten() {
+        assert_eq!(header.contributors, [0, 1, 3, 4].map(MerchantIndex));
+        let seen: Vec<u64> = session.witnessed.iter().map(|seen| seen.head.size).collect();
+        assert!(seen.len() == 2 && seen[0] < seen[1], "its own ledger, after each round: {seen:?}");
+    }
+    assert_eq!(federation.server.refusal("its ledger: expected more than the").await, "m2");
+    federation.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_dropout_too_many_aborts_cleanly_and_the_next_attempt_has_new_keys() {
     let mut federation = Federation::closed(3).await;
@@ -332,10 +371,10 @@ async fn hostile_messages_are_refused_by_name_and_the_round_goes_on() {
     bad.say(empty).await;
     federation.server.refusal("expected shares for every other member").await;
     // A frame beyond its type's limit ends the session before it has memory; the others need not wait for the deadline.
-    let oversize = FrameHeader { kind: 0x0107, length: (64 << 10) + 1, checksum: 0 };
+    let oversize = FrameHeader { kind: 0x0107, length: (96 << 10) + 1, checksum: 0 };
     assert_eq!(oversize.to_bytes().len(), HEADER_BYTES);
     bad.send.write_all(&oversize.to_bytes()).await.expect("sent");
-    assert_eq!(federation.server.refusal("at most 65536 bytes, found 65537").await, "m3");
+    assert_eq!(federation.server.refusal("at most 98304 bytes, found 98305").await, "m3");
     for (header, sum) in good.await.expect("no panic") {
         assert_eq!(header.contributors, [0, 1, 2].map(MerchantIndex));
         assert_eq!(sum, vec![sum_of(&[0, 1, 2]); 100]);

@@ -59,6 +59,19 @@ pub struct LedgerBehind {
     pub found: u64,
 }
 
+impl LedgerBehind {
+    /// Checks that a ledger is larger than it was seen last.
+    ///
+    /// # Errors
+    /// [`LedgerBehind`].
+    pub fn check(seen: Option<TreeHead>, found: &TreeHead) -> Result<(), LedgerBehind> {
+        match seen {
+            Some(seen) if found.size <= seen.size => Err(LedgerBehind { seen: seen.size, found: found.size }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Witness {
     /// The newest head of a merchant's ledger that was seen.
     pub fn newest(&self, merchant: MerchantIndex) -> Option<SignedHead> {
@@ -78,10 +91,7 @@ impl Witness {
     /// # Errors
     /// [`LedgerBehind`].
     pub fn check(&self, merchant: MerchantIndex, found: &TreeHead) -> Result<(), LedgerBehind> {
-        match self.heads.get(&merchant).map(|seen| seen.head.size) {
-            Some(seen) if found.size <= seen => Err(LedgerBehind { seen, found: found.size }),
-            _ => Ok(()),
-        }
+        LedgerBehind::check(self.heads.get(&merchant).map(|seen| seen.head), found)
     }
 }
 

@@ -18,7 +18,11 @@ use crate::participant::tests::server::OWN;
 use crate::transport::fake::FakeSession;
 
 /// Offers an attempt and hears the client's keys.
-pub async fn offer(scene: &Scene, session: &mut FakeSession, attempt: u32) -> (Offer, MaskedRound, Advertise) {
+pub async fn offer(
+    scene: &Scene,
+    session: &mut FakeSession,
+    attempt: u32,
+) -> (Offer, MaskedRound, Advertise) {
     let offer = scene.server.offer(round(0, attempt));
     session.say(offer.clone()).await;
     let ClientMessage::Advertise(own) = session.hear().await else { panic!("not M1") };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use guildhall_privacy::clip::ShopperSum;
-use guildhall_privacy::ledger::{BudgetLimit, Ledger, LedgerError};
+use guildhall_privacy::ledger::{BudgetLimit, DataDigest, Ledger, LedgerError};
 use guildhall_privacy::noise::{NoiseError, NoiseSource};
 use guildhall_privacy::parameter::ClippingParameters;
 use guildhall_privacy::update::ClippedSum;
@@ -41,7 +41,19 @@ pub enum Contribution {
     Panics,
 }
 
+/// The digest of the data that every contribution is said to read.
+pub fn data() -> DataDigest {
+    DataDigest::of_files(&[Digest([0xDA; 32])])
+}
+
+/// The program that is said to run.
+pub const PROGRAM: Digest = Digest([0xC0; 32]);
+
 impl Contributor for Contribution {
+    fn data_digest(&self) -> Option<DataDigest> {
+        Some(data())
+    }
+
     fn clipped_sum(&self, weights: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
         match self {
             Contribution::Known => {
@@ -143,7 +155,7 @@ impl Scene {
         self.server.parameters().vector_bytes()
     }
 
-    fn config(&self) -> ClientConfig {
+    pub fn config(&self) -> ClientConfig {
         let text = format!(
             "merchant = \"b\"\nregion = \"eu\"\nserver = \"{}\"\nbudget_epsilon = {:?}\nbudget_delta = 1e-6\n\
              device = \"cpu\"\n[policy]\njobs = [\"*\"]\nallow_plain_mode = true\n",
@@ -160,6 +172,7 @@ impl Scene {
             contributor: Arc::new(move |_, _| Ok(Arc::new(contribution))),
             noise: Arc::new(move || Box::new(Constant(noise))),
             seed: Arc::clone(&self.seed),
+            program: Some(PROGRAM),
             halt_at: self.halt_at,
         };
         let events = Arc::clone(&self.events);

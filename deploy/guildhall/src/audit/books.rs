@@ -1,7 +1,7 @@
 //! The ledgers' part of the attempts: reserved, committed, and only then readable. In memory; nothing leaves.
 
-use guildhall_privacy::ledger::{BudgetLimit, Ledger, Reservation};
-use guildhall_privacy::parameter::{Protection, Travel};
+use guildhall_privacy::ledger::{Attempt, BudgetLimit, Ledger, Reservation};
+use guildhall_privacy::parameter::Protection;
 use guildhall_privacy::update::SealedUpdate;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, RoundId};
@@ -53,20 +53,8 @@ impl Books {
 
 impl Terms<'_> {
     fn reservation(&self, sid: Digest, round: RoundId) -> Reservation {
-        Reservation {
-            job: self.job.name.clone(),
-            job_digest: self.digest,
-            sid,
-            round,
-            unit: self.job.privacy.unit(),
-            protection: self.protection,
-            travel: Travel::of(self.parameters),
-            survivors_min: self.parameters.survivors_min(),
-            parameters: self.parameters.digest(&self.digest, &Digest([0; 32])),
-            model: Digest([0; 32]),
-            charge: self.protection.charge(),
-            purpose: self.job.purpose.clone(),
-            label: self.job.privacy.label(),
-        }
+        let [roster, model] = [Digest([0; 32]); 2];
+        let attempt = Attempt { job: self.digest, sid, round, roster, model };
+        Reservation::new(self.job, attempt, self.parameters).protected_by(self.protection)
     }
 }

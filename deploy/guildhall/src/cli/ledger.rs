@@ -26,6 +26,12 @@ pub struct LedgerExportArgs {
     /// The file to write
     #[arg(long)]
     pub out: PathBuf,
+    /// Make the export an entry of the ledger of this client.toml, whose client must not run meanwhile
+    #[arg(long, value_name = "CLIENT_TOML")]
+    pub record: Option<PathBuf>,
+    /// Whom the export is for, and why: text of the entry, at most 300 bytes
+    #[arg(long, value_name = "TEXT", requires = "record", default_value = "")]
+    pub recipient: String,
 }
 
 /// `ledger verify`
@@ -36,6 +42,9 @@ pub struct LedgerVerifyArgs {
     /// An older checkpoint of the same ledger, which has to be one of its past states
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
+    /// A merchant's data file, or two: with its list of test rows. Says which trainings read them
+    #[arg(long, num_args = 1..=2, value_name = "FILE")]
+    pub data: Vec<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -35,12 +35,12 @@ fn make(path: &Path, entry: u64, out: Option<&Path>) -> Result<(), CommandError>
         Some(out) => std::fs::write(out, &text).context(out.display())?,
         None => print!("{text}"),
     }
-    let key = |key: &Option<String>| key.clone().unwrap_or_else(|| "unknown".into());
+    let key = |key: Option<String>| key.unwrap_or_else(|| "unknown".into());
     eprintln!(
         "whoever gets this proof checks it with\n  guildhall ledger prove --check FILE --key {} --federation-key {}\n\
          and should know these keys from somebody else than the ledger's owner",
-        key(&found.owner_key),
-        key(&found.federation_key)
+        key(found.owner_key_at(proof.note.checkpoint().head.size)),
+        key(found.federation_key)
     );
     Ok(())
 }

@@ -27,6 +27,9 @@ const BULK_STEP: f64 = 1.0 / 64.0;
 /// 2^14 to 2^19 points.
 const BITS: std::ops::RangeInclusive<u32> = 14..=19;
 
+/// For a first look.
+const COARSE_BITS: u32 = 16;
+
 /// No δ that floats can hold is rarer than this exponent.
 const RAREST: f64 = 650.0;
 
@@ -39,6 +42,24 @@ const ONE_STEP_MAX: f64 = (1 << 18) as f64;
 
 /// Range of tilts searched.
 const LOG_TILTS: (f64, f64) = (-28.0, 35.0);
+
+/// How fine a grid to look with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolution {
+    /// Few points: an upper bound a little too large, in a fraction of the time.
+    Coarse,
+    /// As many as it takes.
+    Fine,
+}
+
+impl Resolution {
+    fn bits(self) -> std::ops::RangeInclusive<u32> {
+        match self {
+            Resolution::Coarse => COARSE_BITS..=COARSE_BITS,
+            Resolution::Fine => BITS,
+        }
+    }
+}
 
 /// Tilt, grid and window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +130,7 @@ impl Sketch {
     }
 
     /// Where to look for a δ of e^(−`exponent`) with this tilt, decided `gap` exponents away from where Chernoff's bound is.
-    pub(super) fn frame(&self, tilt: f64, exponent: f64, gap: f64) -> Frame {
+    pub(super) fn frame(&self, tilt: f64, exponent: f64, gap: f64, resolution: Resolution) -> Frame {
         let here = self.cumulants(tilt);
         let rare = self.tilt_for(exponent + ABOVE).max(tilt);
         let up = solve(|up| {
@@ -122,7 +143,7 @@ impl Sketch {
         });
         let [above, aliased, below] = [rare, tilt + up, tilt - down].map(|tilt| self.cumulants(tilt).slope);
         let window = (below.min(here.slope), above.max(aliased).max(here.slope));
-        self.grid([tilt, rare, tilt + up], here.curvature, window)
+        self.grid([tilt, rare, tilt + up], here.curvature, window, resolution.bits())
     }
 
     /// How many exponents Chernoff's bound with this tilt is above e^(−`exponent`).
@@ -138,7 +159,13 @@ impl Sketch {
         })
     }
 
-    fn grid(&self, [tilt, rare, far]: [f64; 3], curvature: f64, (bottom, top): (f64, f64)) -> Frame {
+    fn grid(
+        &self,
+        [tilt, rare, far]: [f64; 3],
+        curvature: f64,
+        (bottom, top): (f64, f64),
+        bits_allowed: std::ops::RangeInclusive<u32>,
+    ) -> Frame {
         let steps: f64 = self.parts.iter().map(|(_, steps)| steps).sum();
         let widest = self.parts.iter().map(|(nodes, _)| {
             let losses = nodes.iter().map(|(_, loss)| *loss);
@@ -152,7 +179,7 @@ impl Sketch {
         let span = (top - bottom).max(wanted).max(told_apart);
         let margin = MARGIN + 4.0 * steps.min(FEW_STEPS);
         let bits = (span / wanted.max(told_apart) + margin).log2().ceil().clamp(0.0, 64.0) as u32;
-        let bits = bits.clamp(*BITS.start(), *BITS.end());
+        let bits = bits.clamp(*bits_allowed.start(), *bits_allowed.end());
         let h = (span / (f64::from(1u32 << bits) - margin)).max(coarse_enough).max(told_apart);
         Frame { tilt, tilts_above: [rare, far], h, bottom: (bottom / h).floor() as i64 - 2, bits }
     }

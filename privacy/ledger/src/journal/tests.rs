@@ -1,12 +1,16 @@
 use super::*;
+use crate::data_tag::DataTag;
 use crate::entry::Reservation;
-use crate::entry::{BudgetLimit, ENTRY_VERSION, Event, Outcome};
+use crate::entry::{BudgetLimit, ENTRY_VERSION, Event, Handover, Outcome};
+use crate::rotation::KeyRotation;
 use guildhall_accountant::PicoRho;
 
 use crate::{Protection, Travel};
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{Name, RoundId};
+use guildhall_shared::identity::{PublicKey, Signature};
 use guildhall_shared::job::Unit;
+use guildhall_shared::tree_head::TreeHead;
 
 fn entry(sequence: u64) -> Entry {
     Entry {
@@ -31,7 +35,7 @@ fn entries_have_one_pinned_encoding() {
                 .expect("encodes");
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let head = "0300" /* version */.to_string() + "0201000000000000" /* sequence */ + &"06".repeat(32);
+    let head = "0400" /* version */.to_string() + "0201000000000000" /* sequence */ + &"06".repeat(32);
     let limit = BudgetLimit { epsilon: 4.0, delta: 0.5 };
     let sid = "07".repeat(32);
     assert_eq!(
@@ -39,12 +43,48 @@ fn entries_have_one_pinned_encoding() {
         format!("{head}00000000000000000000{}", "1040000000000000e03f0100000000000000")
     );
     assert_eq!(
-        encoded(Event::Commit { sid: Digest([7; 32]), update: Some(Digest([9; 32])) }),
-        format!("{head}02000000{sid}01{}", "09".repeat(32))
+        encoded(Event::Commit { sid: Digest([7; 32]), update: Some(Digest([9; 32])), data: None }),
+        format!("{head}02000000{sid}01{}00", "09".repeat(32))
     );
     assert_eq!(
-        encoded(Event::Commit { sid: Digest([7; 32]), update: None }),
-        format!("{head}02000000{sid}00")
+        encoded(Event::Commit { sid: Digest([7; 32]), update: None, data: None }),
+        format!("{head}02000000{sid}0000")
+    );
+    let data = Some(DataTag { salt: [3; 32], tag: Digest([2; 32]) });
+    assert_eq!(
+        encoded(Event::Commit { sid: Digest([7; 32]), update: None, data }),
+        format!("{head}02000000{sid}0001{}{}", "03".repeat(32), "02".repeat(32))
+    );
+    let head_of = TreeHead { size: 1, root: Digest([3; 32]) };
+    let handover = Handover { recipient: "r".into(), head: head_of, file: Digest([2; 32]) };
+    assert_eq!(
+        encoded(Event::Export { handover, time_unix_s: 1 }),
+        format!(
+            "{head}0a000000010000000000000072{size}{root}{file}{size}",
+            size = "0100000000000000",
+            root = "03".repeat(32),
+            file = "02".repeat(32)
+        )
+    );
+    let signature = |byte| Signature([[byte; 32]; 2]);
+    let rotation = KeyRotation {
+        old: PublicKey([1; 32]),
+        new: PublicKey([2; 32]),
+        before: head_of,
+        by_old: signature(4),
+        by_new: signature(5),
+    };
+    assert_eq!(
+        encoded(Event::KeyRotation { rotation, time_unix_s: 1 }),
+        format!(
+            "{head}0b000000{old}{new}{size}{root}{by_old}{by_new}{size}",
+            old = "01".repeat(32),
+            new = "02".repeat(32),
+            size = "0100000000000000",
+            root = "03".repeat(32),
+            by_old = "04".repeat(64),
+            by_new = "05".repeat(64)
+        )
     );
     assert_eq!(encoded(Event::Refund { sid: Digest([7; 32]) }), format!("{head}03000000{sid}"));
     let reservation = Reservation {
@@ -66,11 +106,12 @@ fn entries_have_one_pinned_encoding() {
         charge: PicoRho::from_pico(5),
         purpose: "p".into(),
         label: "l".into(),
+        program: Some(Digest([1; 32])),
     };
     assert_eq!(
         encoded(Event::Reserve { reservation, time_unix_s: 1 }),
         format!(
-            "{head}01000000{name}{job}{sid}{round}{unit}{gaussian}{travel}{least}{parameters}{model}{charge}{purpose}{label}{time}",
+            "{head}01000000{name}{job}{sid}{round}{unit}{gaussian}{travel}{least}{parameters}{model}{charge}{purpose}{label}{program}{time}",
             name = "01000000000000006a",
             job = "08".repeat(32),
             round = "0300000001000000",
@@ -83,6 +124,7 @@ fn entries_have_one_pinned_encoding() {
             charge = "05000000000000000000000000000000",
             purpose = "010000000000000070",
             label = "01000000000000006c",
+            program = "01".repeat(33),
             time = "0100000000000000",
         )
     );

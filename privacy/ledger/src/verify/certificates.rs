@@ -11,6 +11,7 @@ use guildhall_shared::wire;
 use super::{Severity, Verifier};
 use crate::Travel;
 use crate::account::{Account, Session, Settlement};
+use crate::entry::Outcome;
 
 /// A masked sum whose certificate a SETTLE names.
 struct Certified<'a> {
@@ -26,8 +27,8 @@ struct Certified<'a> {
 fn certified(account: &Account) -> Vec<Certified<'_>> {
     let certified = account.sessions().filter_map(|(sid, session)| {
         let Travel::Masked { colluders } = session.travel else { return None };
-        let Some(Settlement::Released { certificate: Some(certificate), survivors, .. }) = session.settlement
-        else {
+        let Some(Settlement::Settled(outcome)) = session.settlement else { return None };
+        let Outcome::Released { certificate: Some(certificate), survivors, .. } = outcome else {
             return None;
         };
         Some(Certified { sid: *sid, session, survivors, colluders, certificate, found: false })

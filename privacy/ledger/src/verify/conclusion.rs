@@ -76,7 +76,7 @@ pub struct Verification {
     pub origin: String,
     /// The federation's key: compare it with what you were told.
     pub federation_key: Option<String>,
-    /// The key that signs this ledger's checkpoints.
+    /// The key that signs this ledger's newest checkpoint.
     pub owner_key: Option<String>,
     /// Entries.
     pub entries: u64,
@@ -130,6 +130,12 @@ impl Verification {
         inside.filter(|(size, root)| self.tree.root_at(**size) != Ok(**root)).map(|(size, _)| *size).collect()
     }
 
+    /// The key that signs this ledger's checkpoints over so many entries.
+    pub fn owner_key_at(&self, entries: u64) -> Option<String> {
+        let next = self.account.rotations.iter().find(|(_, rotation, _)| rotation.before.size >= entries);
+        next.map(|(_, rotation, _)| format!("{:?}", rotation.old)).or_else(|| self.owner_key.clone())
+    }
+
     /// 0 good, 2 tampered, 3 overspent, 4 unverifiable.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
@@ -140,7 +146,7 @@ impl Verifier {
     pub(super) fn finish(mut self) -> Verification {
         self.check_end();
         let remarks = self.remarks();
-        let owner = self.owner();
+        let owner = self.owner_at(u64::MAX);
         let (budget, spent) = (self.state.limit(), self.state.spent());
         let delta = budget.map_or(0.0, |budget| budget.delta);
         let (findings, findings_left_out) = self.findings.sorted();
@@ -198,6 +204,7 @@ impl Verifier {
         say(unprotected, "releases without any noise: no epsilon covers what they showed");
         say(broken, "audits found the claim BROKEN");
         say(budgets.saturating_sub(1), "changes of the budget: the report lists them");
+        say(self.account.rotations.len(), "rotations of the owner's key: the report lists them");
         say(self.uncertified as usize, "masked sums whose certificate never reached this merchant");
         say(open, "reservations are open and count as spent");
         say(presumed, "commitments were presumed after a crash and count as spent");

@@ -7,18 +7,40 @@ use crate::entry::{ENTRY_VERSION, Entry};
 use crate::merkle::leaf_hash;
 use crate::{Event, LedgerError};
 
-/// More budgets than anybody sets: each costs as much work as hundreds of other entries.
+/// More budgets and more keys than anybody has: each costs as much work as hundreds of other entries.
 const POLICIES_MAX: usize = 1_000;
+const ROTATIONS_MAX: usize = 1_000;
 
 impl Verifier {
     pub(super) fn read_entries(&mut self, entries: &[&[u8]]) {
-        let mut understood = true;
+        let (mut understood, mut learns) = (true, true);
         for (place, bytes) in entries.iter().enumerate() {
             let leaf = leaf_hash(bytes);
             self.tree.push(leaf);
             // Without an entry nothing after it can be judged.
+            let judged = understood;
             understood = understood && self.read_entry(place, bytes, leaf);
+            if !judged && learns {
+                learns = self.learn_key(place, bytes);
+            }
         }
+    }
+
+    /// An entry that cannot be judged still says by whose key the checkpoints over it are, if the owner's keys signed that:
+    /// so a changed ledger is not taken for one of an unknown owner. False where the chain of keys ends.
+    fn learn_key(&mut self, place: usize, bytes: &[u8]) -> bool {
+        let Ok(Entry { event: Event::KeyRotation { rotation, .. }, .. }) = Entry::from_bytes(bytes) else {
+            return true;
+        };
+        let in_force = self.owner_at(u64::MAX).map(|owner| owner.key);
+        let holds = self.state.rotations().len() < ROTATIONS_MAX
+            && rotation.before.size == place as u64
+            && in_force == Some(rotation.old)
+            && rotation.verify_signatures(self.membership.as_ref()).is_ok();
+        if holds {
+            self.state.learn_rotation(rotation);
+        }
+        holds
     }
 
     fn read_entry(&mut self, place: usize, bytes: &[u8], leaf: Digest) -> bool {
@@ -30,9 +52,14 @@ impl Verifier {
             self.findings.at(place, Severity::Unverifiable, what);
             return false;
         };
-        if matches!(entry.event, Event::Policy { .. }) && self.account.policies.len() == POLICIES_MAX {
-            let what =
-                format!("expected at most {POLICIES_MAX} POLICY entries; nothing from here on is judged");
+        let (found, most) = match entry.event {
+            Event::Policy { .. } => (self.account.policies.len(), POLICIES_MAX),
+            Event::KeyRotation { .. } => (self.state.rotations().len(), ROTATIONS_MAX),
+            _ => (0, 1),
+        };
+        if found >= most {
+            let kind = entry.event.kind();
+            let what = format!("expected at most {most} {kind} entries; nothing from here on is judged");
             self.findings.at(place, Severity::Unverifiable, what);
             return false;
         }

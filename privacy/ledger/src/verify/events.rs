@@ -8,6 +8,7 @@ use guildhall_shared::tree_head::TreeHead;
 use super::{Model, Severity, Verifier};
 use crate::account::Session;
 use crate::entry::{Event, Membership, Outcome, Release, Reservation};
+use crate::rotation::KeyRotation;
 use crate::{Protection, Travel};
 
 /// Why an event cannot be.
@@ -30,9 +31,12 @@ impl Verifier {
             Event::Result { release, .. } => self.check_release(release),
             Event::Witness { updates, .. } => self.check_witness(updates),
             Event::RollbackAlarm { seen, .. } => self.check_alarm(seen),
-            Event::Policy { .. } | Event::Commit { .. } | Event::Refund { .. } | Event::Audit { .. } => {
-                Ok(())
-            }
+            Event::KeyRotation { rotation, .. } => self.check_rotation(rotation),
+            Event::Policy { .. }
+            | Event::Commit { .. }
+            | Event::Refund { .. }
+            | Event::Audit { .. }
+            | Event::Export { .. } => Ok(()),
         };
         if let Err((severity, what)) = verdict {
             self.findings.at(place, severity, what);
@@ -169,6 +173,22 @@ impl Verifier {
                     head.size, head.root, before.size, before.root
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// The first key is the roster's, and no key is taken from somebody else. The ledger's own rules check the rest.
+    fn check_rotation(&self, rotation: &KeyRotation) -> Result<(), Wrong> {
+        let (Some(members), Some(owner)) = (&self.members, self.owner_at(u64::MAX)) else { return Ok(()) };
+        if rotation.old != owner.key {
+            return tampered(format!(
+                "expected a rotation from key {:?}, found {:?}",
+                owner.key, rotation.old
+            ));
+        }
+        let mut others = members.roster.entries.iter().map(|entry| entry.identity);
+        if rotation.new == members.key || others.any(|key| key == rotation.new) {
+            return tampered(format!("expected a rotation to a new key, {:?} is somebody's", rotation.new));
         }
         Ok(())
     }

@@ -10,16 +10,16 @@ type Wrong = (Severity, String);
 
 impl Verifier {
     pub(super) fn read_notes(&mut self, notes: &[&[u8]], older: Option<&[u8]>) {
-        let Some(owner) = self.owner() else {
+        if self.owner_at(0).is_none() {
             let what = "expected a ROSTER entry and the roster it names: nobody is known whose checkpoints these could be";
             return self.findings.add(Severity::Unverifiable, what);
-        };
+        }
         let witnesses = self.cosigners();
         match notes {
-            [newest] => self.read_newest(newest, &owner, &witnesses),
+            [newest] => self.read_newest(newest, &witnesses),
             [newest, cosigned] => {
-                self.read_newest(newest, &owner, &witnesses);
-                self.read_cosigned(cosigned, &owner, &witnesses);
+                self.read_newest(newest, &witnesses);
+                self.read_cosigned(cosigned, &witnesses);
             }
             others => {
                 let found = others.len();
@@ -29,7 +29,7 @@ impl Verifier {
             }
         }
         if let Some(older) = older
-            && let Err((severity, what)) = self.check_note(older, &owner, &witnesses)
+            && let Err((severity, what)) = self.check_note(older, &witnesses)
         {
             self.findings.add(severity, format_args!("the older checkpoint: {what}"));
         }
@@ -42,8 +42,8 @@ impl Verifier {
         members.map(|members| Signer::server(&members.roster.federation, members.key)).into_iter().collect()
     }
 
-    fn read_newest(&mut self, note: &[u8], owner: &Signer, witnesses: &[Signer]) {
-        match self.check_note(note, owner, witnesses) {
+    fn read_newest(&mut self, note: &[u8], witnesses: &[Signer]) {
+        match self.check_note(note, witnesses) {
             Ok((head, seen)) => {
                 let expected = self.tree.size();
                 if head.size != expected {
@@ -59,8 +59,8 @@ impl Verifier {
         }
     }
 
-    fn read_cosigned(&mut self, note: &[u8], owner: &Signer, witnesses: &[Signer]) {
-        match self.check_note(note, owner, witnesses) {
+    fn read_cosigned(&mut self, note: &[u8], witnesses: &[Signer]) {
+        match self.check_note(note, witnesses) {
             Ok((_, seen)) if seen.is_empty() => {
                 let what = "the second checkpoint: expected a cosignature of the server's, found none";
                 self.findings.add(Severity::Unverifiable, what);
@@ -81,20 +81,17 @@ impl Verifier {
     }
 
     /// Format, signatures, and that the ledger's first entries are those it was made over.
-    fn check_note(
-        &self,
-        note: &[u8],
-        owner: &Signer,
-        witnesses: &[Signer],
-    ) -> Result<(TreeHead, Vec<Witnessed>), Wrong> {
+    fn check_note(&self, note: &[u8], witnesses: &[Signer]) -> Result<(TreeHead, Vec<Witnessed>), Wrong> {
         let text =
             std::str::from_utf8(note).map_err(|_| (Severity::Unverifiable, "expected text".to_owned()))?;
         let read = SignedNote::parse(text).map_err(of_note)?;
         if read.to_text() != text {
             return Err((Severity::Unverifiable, "expected its one form".into()));
         }
-        let seen = read.verify(owner, witnesses).map_err(of_note)?;
         let head = read.checkpoint().head;
+        let unknown = || (Severity::Unverifiable, "expected an owner of this ledger".to_owned());
+        let owner = self.owner_at(head.size).ok_or_else(unknown)?;
+        let seen = read.verify(&owner, witnesses).map_err(of_note)?;
         match self.tree.root_at(head.size) {
             Err(_) => {
                 let (expected, found) = (head.size, self.tree.size());

@@ -1,11 +1,13 @@
 //! A ledger with real keys, a real roster and real certificates, that an honest or a dishonest owner writes.
 
+use guildhall_ledger::data_tag::{DataDigest, DataTag};
 use guildhall_ledger::export::Export;
 use guildhall_ledger::merkle::leaf_hash;
 use guildhall_ledger::note::{Checkpoint, SignedNote, Signer};
+use guildhall_ledger::rotation::KeyRotation;
 use guildhall_ledger::{
-    AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, LedgerState, Membership, Outcome, Protection,
-    Reservation, Travel,
+    AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, Handover, LedgerState, Membership, Outcome,
+    Protection, Reservation, Travel,
 };
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::{MerchantIndex, Name, RoundId};
@@ -26,6 +28,11 @@ pub fn name(text: &str) -> Name {
 
 pub fn policy(epsilon: f64) -> Event {
     Event::Policy { limit: BudgetLimit { epsilon, delta: 1e-6 }, time_unix_s: 1_700_000_000 }
+}
+
+/// The digest of the data that every training reads.
+pub fn data() -> DataDigest {
+    DataDigest::of_files(&[Digest([0xDA; 32])])
 }
 
 /// A secret of one byte's choice, and another for each place.
@@ -90,7 +97,8 @@ impl Fixture {
         }
     }
 
-    /// 64 entries: two masked sums with certificates, plain sums, refunds and an audit; cosigned after the second masked sum.
+    /// 64 entries: two masked sums with certificates, plain sums, refunds, an audit, exports and a rotation of the key;
+    /// cosigned after the second masked sum.
     pub fn of_64_entries() -> Self {
         let mut fixture = Fixture::new(4);
         fixture.masked();
@@ -99,6 +107,9 @@ impl Fixture {
         fixture.audit(AuditVerdict::Pass);
         fixture.refunded();
         fixture.refunded();
+        fixture.hand_out("the auditors");
+        fixture.rotate();
+        fixture.hand_out("");
         while fixture.entries.len() < 64 {
             fixture.plain();
         }
@@ -137,10 +148,17 @@ impl Fixture {
         self.events.push(entry.event);
     }
 
-    /// The same owner, writing other events into a ledger of its own making, with chain, numbers and checkpoint to match.
+    /// The same owner, writing other events into a ledger of its own making, with chain, numbers, rotations and checkpoint to
+    /// match.
     pub fn rewritten(&self, events: impl IntoIterator<Item = Event>) -> Fixture {
         let mut other = Fixture::empty(self.merchants.len());
-        events.into_iter().for_each(|event| other.force(event));
+        for event in events {
+            match event {
+                Event::KeyRotation { .. } => other.rotate(),
+                Event::Export { handover, .. } => other.hand_out(&handover.recipient),
+                event => other.force(event),
+            }
+        }
         other.certificates.clone_from(&self.certificates);
         other
     }
@@ -171,6 +189,7 @@ impl Fixture {
             charge: protection.charge(),
             purpose: "Predict <repeat> purchases".into(),
             label: "epsilon 8 & delta".into(),
+            program: self.round.is_multiple_of(2).then_some(Digest([0xC0; 32])),
         }
     }
 
@@ -187,7 +206,36 @@ impl Fixture {
 
     pub fn commit(&mut self, sid: Digest) {
         let update = Some(self.update(&sid, OWN.0));
-        self.push(Event::Commit { sid, update });
+        let salt = Digest::of("salt", &[&sid.0]).0;
+        let data = (!self.round.is_multiple_of(3)).then(|| DataTag::new(salt, &data()));
+        self.push(Event::Commit { sid, update, data });
+    }
+
+    /// Hands the ledger out as it stands.
+    pub fn hand_out(&mut self, recipient: &str) {
+        let handover =
+            Handover { recipient: recipient.into(), head: self.state.head(), file: Digest([0xEE; 32]) };
+        self.force(Event::Export { handover, time_unix_s: 1_700_000_600 });
+    }
+
+    /// The owner's key in force.
+    pub fn own_key(&self) -> IdentityKey {
+        match self.state.rotations().len() {
+            0 => key(1, OWN.0 as usize),
+            number => key(3, number),
+        }
+    }
+
+    /// To the owner's next key.
+    pub fn rotation(&self) -> KeyRotation {
+        let new = key(3, self.state.rotations().len() + 1);
+        let membership = self.state.membership().expect("a ROSTER entry");
+        KeyRotation::sign(membership, self.state.head(), &self.own_key(), &new).expect("a merchant")
+    }
+
+    pub fn rotate(&mut self) {
+        let rotation = self.rotation();
+        self.force(Event::KeyRotation { rotation, time_unix_s: 1_700_000_700 });
     }
 
     /// RESERVE, COMMIT, SETTLE in plain mode.
@@ -248,7 +296,13 @@ impl Fixture {
         self.push(Event::Audit { finding, time_unix_s: 1_700_000_500 });
     }
 
+    /// Who signs the newest checkpoint.
     pub fn owner(&self) -> Signer {
+        Signer { key: self.own_key().public(), ..self.first_owner() }
+    }
+
+    /// Who signed before any rotation.
+    pub fn first_owner(&self) -> Signer {
         let entry = &self.roster.roster.entries[OWN.0 as usize];
         Signer::merchant(&self.roster.roster.federation, &entry.name, entry.identity)
     }
@@ -259,7 +313,7 @@ impl Fixture {
 
     pub fn checkpoint(&self) -> SignedNote {
         let checkpoint = Checkpoint { origin: self.owner().name, head: self.state.head() };
-        checkpoint.sign(&self.merchants[OWN.0 as usize])
+        checkpoint.sign(&self.own_key())
     }
 
     pub fn note(&self) -> Vec<u8> {

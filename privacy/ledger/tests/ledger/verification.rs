@@ -184,7 +184,7 @@ fn illegal_steps_are_noticed() {
         fixture
     };
     expect(&after(&|sid| Event::Refund { sid }), 2, "expected it to be Reserved, found Some(Settled)");
-    expect(&after(&|sid| Event::Commit { sid, update: None }), 2, "found Some(Settled)");
+    expect(&after(&|sid| Event::Commit { sid, update: None, data: None }), 2, "found Some(Settled)");
     expect(&after(&|sid| Event::Settle { sid, outcome: Outcome::Aborted }), 2, "expected it to be Committed");
     expect(&after(&|_| Event::Refund { sid: Digest([1; 32]) }), 2, "found None");
     expect(&after(&|_| policy(f64::NAN)), 2, "budget: expected epsilon");

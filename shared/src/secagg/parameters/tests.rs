@@ -223,7 +223,8 @@ fn a_choice_of_dropouts_cuts_off_less_than_the_noise_allows_for() {
 fn more_merchants_than_may_collude_answer_for_a_ledger() {
     for merchants in 3..=COMPLETE_MAX {
         for colluders_min in 0..merchants {
-            let Ok(found) = SecaggParameters::derive(merchants, colluders_min, MaskGenerator::Aes256Ctr) else {
+            let Ok(found) = SecaggParameters::derive(merchants, colluders_min, MaskGenerator::Aes256Ctr)
+            else {
                 continue;
             };
             // With C = n − 1 everybody else colludes, and nobody honest is left to answer.

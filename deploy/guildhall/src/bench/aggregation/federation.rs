@@ -111,6 +111,7 @@ impl Federation {
             charge: Protection::None.charge(),
             purpose: self.job.purpose.clone(),
             label: self.job.privacy.label(),
+            program: None,
         };
         let reserved = ledger.reserve(reservation).context("the reservation")?;
         ledger.commit(reserved, update).context("the commit")

@@ -70,7 +70,9 @@ pub fn all(ledgers: &[LedgerFacts], server_region: Option<&Name>) -> Vec<Answer>
         claim::arithmetic(ledgers),
         conduct::utility(ledgers),
         conduct::keys(ledgers),
+        evidence::programs(ledgers),
         evidence::audit(ledgers),
+        evidence::exports(ledgers),
         conduct::regions(ledgers, server_region),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guildhall_accountant::PicoRho;
 use guildhall_ledger::account::{Session, Settlement};
 use guildhall_ledger::verify::Verification;
-use guildhall_ledger::{Protection, Travel};
+use guildhall_ledger::{Outcome, Protection, Travel};
 use guildhall_shared::job::Unit;
 
 use super::losses::Losses;
@@ -38,8 +38,8 @@ impl Counts {
         self.committed += u64::from(session.committed_at.is_some());
         match session.settlement {
             Some(Settlement::Refunded) => self.refunded += 1,
-            Some(Settlement::Released { .. }) => self.released += 1,
-            Some(Settlement::Aborted) => self.aborted += 1,
+            Some(Settlement::Settled(Outcome::Released { .. })) => self.released += 1,
+            Some(Settlement::Settled(Outcome::Aborted)) => self.aborted += 1,
             None => self.open += u64::from(session.committed_at.is_none()),
         }
         let counts = session.settlement != Some(Settlement::Refunded);
@@ -125,7 +125,7 @@ impl JobFacts {
         if let Protection::Gaussian { delta, .. } = session.protection {
             self.deltas.insert(format!("{delta:e}"));
         }
-        if let Some(Settlement::Released { survivors, .. }) = session.settlement {
+        if let Some(Settlement::Settled(Outcome::Released { survivors, .. })) = session.settlement {
             self.survivors_max = self.survivors_max.max(survivors);
         }
         let time = session.time_unix_s;

@@ -4,7 +4,7 @@ use guildhall_accountant::PicoRho;
 use guildhall_accountant::observer::{MaskedRelease, Observer};
 use guildhall_accountant::zcdp::epsilon_upper_bound;
 use guildhall_ledger::account::{Session, Settlement};
-use guildhall_ledger::{Protection, Travel};
+use guildhall_ledger::{Outcome, Protection, Travel};
 
 /// Numbers of merchants that know the same shopper, as reports state them.
 pub const KNOWN_TO: [u64; 3] = [1, 2, 5];
@@ -71,7 +71,7 @@ fn observers(session: &Session) -> [PicoRho; 3] {
         return [session.charge; 3];
     };
     let survivors = match session.settlement {
-        Some(Settlement::Released { survivors, .. }) => survivors,
+        Some(Settlement::Settled(Outcome::Released { survivors, .. })) => survivors,
         // Nobody unmasks fewer.
         _ => session.survivors_min,
     };

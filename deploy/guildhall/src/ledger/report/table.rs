@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use guildhall_accountant::PicoRho;
 use guildhall_ledger::account::{Session, Settlement};
 use guildhall_ledger::verify::utc;
-use guildhall_ledger::{Protection, Travel};
+use guildhall_ledger::{Outcome, Protection, Travel};
 
 use super::Report;
 
 const HEADER: &str = "ledger,region,entry,time,job,round,attempt,unit,mode,colluders,survivors_min,bound,sigma_local,\
-                      honest_shares,rho,rho_spent_so_far,status,version,survivors,session";
+                      honest_shares,rho,rho_spent_so_far,status,version,survivors,session,program_sha256";
 
 /// The table. Names and numbers only: nothing in it needs quotes, or could be taken for a formula.
 pub fn csv(report: &Report) -> String {
@@ -25,10 +25,11 @@ pub fn csv(report: &Report) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 out,
-                "{},{region},{},{spent},{},{sid}",
+                "{},{region},{},{spent},{},{sid},{}",
                 ledger.name,
                 release(session),
-                ending(session)
+                ending(session),
+                session.program.map_or_else(|| "unknown".into(), |program| program.to_string())
             );
         }
     }
@@ -65,8 +66,10 @@ fn release(session: &Session) -> String {
 
 fn ending(session: &Session) -> String {
     match session.settlement {
-        Some(Settlement::Released { version, survivors, .. }) => format!("released,{version},{survivors}"),
-        Some(Settlement::Aborted) => "aborted,,".into(),
+        Some(Settlement::Settled(Outcome::Released { version, survivors, .. })) => {
+            format!("released,{version},{survivors}")
+        }
+        Some(Settlement::Settled(Outcome::Aborted)) => "aborted,,".into(),
         Some(Settlement::Refunded) => "refunded,,".into(),
         None if session.committed_at.is_some() => "committed,,".into(),
         None => "reserved,,".into(),

@@ -225,7 +225,7 @@ fn reports_of_hostile_ledgers_stay_small() {
         reservation.purpose = "<".repeat(1_000);
         let sid = reservation.sid;
         fixture.force(Event::Reserve { reservation, time_unix_s: 5 });
-        fixture.force(Event::Commit { sid, update: None });
+        fixture.force(Event::Commit { sid, update: None, data: None });
         let outcome =
             Outcome::Released { version: 9, model: Digest([1; 32]), survivors: u32::MAX, certificate: None };
         fixture.force(Event::Settle { sid, outcome });

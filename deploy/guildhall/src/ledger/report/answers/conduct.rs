@@ -75,8 +75,9 @@ pub(super) fn utility(ledgers: &[LedgerFacts]) -> Answer {
 pub(super) fn keys(ledgers: &[LedgerFacts]) -> Answer {
     let mut answer = Answer::to("Which keys sign, and what is kept for how long?")
         .say(
-            "Identities are Ed25519 keys in the federation's signed roster; they never change within a roster. Keys, seeds and \
-             masks of a round are wiped when it ends. Noise is never stored. No rows and no shopper's identifier is in a ledger.",
+            "Identities are Ed25519 keys in the federation's signed roster; they never change within a roster. A ledger may \
+             change the key of its checkpoints, signed by the old key and the new one. Keys, seeds and masks of a round are \
+             wiped when it ends. Noise is never stored. No rows and no shopper's identifier is in a ledger.",
         )
         .say(
             "Ledgers have no end of retention: an entry that could be removed could be spent again. They are kept as long as a \
@@ -100,6 +101,18 @@ pub(super) fn keys(ledgers: &[LedgerFacts]) -> Answer {
             first.unwrap_or_else(|| "-".into()),
             last.map_or_else(|| "-".into(), utc),
         ]);
+        for (place, rotation, time) in &found.account.rotations {
+            let rotated = format!(
+                "{}: entry {place} of {}: checkpoints by key {:?} until then, by {:?} from then on.",
+                ledger.name,
+                utc(*time),
+                rotation.old,
+                rotation.new
+            );
+            if answer.sentences.len() < super::ROWS_MAX {
+                answer.sentences.push(rotated);
+            }
+        }
         if found.owner_key.is_none() {
             answer.lacks(format!("{}: the key of its owner is not known", ledger.name));
         }

@@ -61,6 +61,46 @@ pub(super) fn releases(ledgers: &[LedgerFacts]) -> Answer {
     answer
 }
 
+/// Programs by name and SHA-256 of the file, as they reserved.
+pub(super) fn programs(ledgers: &[LedgerFacts]) -> Answer {
+    let mut answer = Answer::to("Which programs trained?")
+        .say(
+            "The program says this of itself: its version, and the SHA-256 of the executable file that ran. Compare the \
+             digest with that of a release. It does not show that this program is what ran.",
+        )
+        .header(&["ledger", "program", "reservations"]);
+    for ledger in ledgers.iter().filter(|ledger| !ledger.is_server) {
+        for ((name, digest), count) in &ledger.verification.account.programs {
+            let digest = digest.map_or_else(|| "sha256 unknown".into(), |digest| format!("sha256 {digest}"));
+            answer.row(vec![ledger.name.clone(), format!("{name}, {digest}"), count.to_string()]);
+        }
+    }
+    answer
+}
+
+/// To whom the ledgers were handed.
+pub(super) fn exports(ledgers: &[LedgerFacts]) -> Answer {
+    let mut answer = Answer::to("To whom were the ledgers handed?")
+        .say(
+            "Exports that were recorded. A copy of the folder, and an export that its owner chose not to record, leave no \
+             trace; nor does an export contain the entry that records it.",
+        )
+        .header(&["ledger", "when", "recipient", "entries", "SHA-256 of the file"]);
+    for ledger in ledgers {
+        for (handover, time) in &ledger.verification.account.exports {
+            let recipient = if handover.recipient.is_empty() { "not named" } else { &handover.recipient };
+            answer.row(vec![
+                ledger.name.clone(),
+                utc(*time),
+                recipient.to_owned(),
+                handover.head.size.to_string(),
+                handover.file.to_string(),
+            ]);
+        }
+    }
+    answer
+}
+
 pub(super) fn audit(ledgers: &[LedgerFacts]) -> Answer {
     let mut answer = Answer::to("What did an empirical audit find?")
         .say("An audit can show that a mechanism is broken. It can never show that one is private.")

@@ -1,0 +1,39 @@
+//! Which trainings read the data that an auditor is shown.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use guildhall_ledger::data_tag::DataDigest;
+use guildhall_ledger::verify::Verification;
+use guildhall_shared::digest::Digest;
+
+use crate::error::{CommandError, Context as _};
+
+/// More entries than this are counted and not named.
+const NAMED_MAX: usize = 20;
+
+/// In a sentence: how many COMMIT entries have a tag of these files, and which.
+pub(super) fn trainings(found: &Verification, files: &[PathBuf]) -> Result<String, CommandError> {
+    let digests =
+        files.iter().map(|path| File::open(path).and_then(Digest::of_reader).context(path.display()));
+    let data = DataDigest::of_files(&digests.collect::<Result<Vec<_>, _>>()?);
+    let committed =
+        found.account.sessions().filter_map(|(_, session)| Some((session.committed_at?, session.data)));
+    let tags: Vec<(u64, _)> = committed.collect();
+    let tagged = tags.iter().filter(|(_, tag)| tag.is_some()).count();
+    let read: Vec<String> = tags
+        .iter()
+        .filter(|(_, tag)| tag.is_some_and(|tag| tag.is_of(&data)))
+        .map(|(place, _)| place.to_string())
+        .collect();
+    let mut text = format!("{} of {tagged} trainings with a tag of their data read these files", read.len());
+    if !read.is_empty() {
+        let more = if read.len() > NAMED_MAX { ", and more" } else { "" };
+        text += &format!(": entries {}{more}", read[..read.len().min(NAMED_MAX)].join(", "));
+    }
+    match tags.len() - tagged {
+        0 => {}
+        without => text += &format!("; {without} trainings have no tag"),
+    }
+    Ok(text)
+}
