@@ -54,7 +54,7 @@ use crate::transport::{self, Credentials};
 use backoff::BackOff;
 use books::{Books, Member};
 use contribution::{Contributor, OpenContributor};
-pub use halt::{HaltAt, HaltError};
+pub use halt::{HaltAt, HaltError, HaltPoint, Step};
 use keeper::Keeper;
 use session::Ending;
 
@@ -228,7 +228,7 @@ struct Client {
     /// Why the session should end, if it should.
     hang_up: Option<String>,
     finished: bool,
-    /// The last attempt that was reserved for.
+    /// The last attempt that is reserved for.
     attempt: RoundId,
     /// Fell silent, because a test asked for it.
     halted: bool,

@@ -6,6 +6,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
 use serde::{Serialize, Serializer};
 
+use crate::driver::HaltPoint;
 use crate::participant::AttemptStage;
 
 /// Something a client reports.
@@ -96,14 +97,14 @@ pub enum Event {
         /// Label of the offer.
         label: String,
     },
-    /// The client fell silent right before a step, as `GUILDHALL_HALT_AT` asked for.
+    /// The client fell silent right before or after a step, as `GUILDHALL_HALT_AT` asked for.
     Halted {
         /// Round.
         round: u32,
         /// Attempt.
         attempt: u32,
-        /// The step that is not taken.
-        stage: AttemptStage,
+        /// The point where.
+        stage: HaltPoint,
         /// Label of the offer.
         label: String,
     },

@@ -13,6 +13,7 @@ use guildhall_shared::wire;
 
 use super::books::blocking;
 use super::contribution::{ContributionError, Contributor, seal};
+use super::halt::{HaltPoint, step_of_input, step_of_output};
 use super::keeper::Keeper;
 use super::session::Wire;
 use super::{Client, OpenJob, Sealed, report};
@@ -38,22 +39,35 @@ impl Client {
     pub(super) async fn feed(&mut self, input: Input, wire: &mut Option<Wire>) -> Result<(), ClientError> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            let heard = step_of_input(&input);
+            if self.halts_at(heard.map(HaltPoint::Before)) {
+                return Ok(());
+            }
             for output in self.decide(input).await? {
-                if self.halts_before(&output) {
+                if let Output::Reserve(order) = &output {
+                    self.attempt = order.round;
+                }
+                let step = step_of_output(&output);
+                if self.halts_at(step.map(HaltPoint::Before)) {
                     return Ok(());
                 }
                 inputs.extend(self.perform(output, wire).await?);
+                if self.halts_at(step.map(HaltPoint::After)) {
+                    return Ok(());
+                }
+            }
+            if self.halts_at(heard.map(HaltPoint::After)) {
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Whether a test asked this client to fall silent before this step.
-    fn halts_before(&mut self, output: &Output) -> bool {
+    /// Whether a test asked this client to fall silent at this point, or at one before.
+    fn halts_at(&mut self, point: Option<HaltPoint>) -> bool {
         let RoundId { round, attempt } = self.attempt;
-        let Some(stage) = self.sources.halt_at.and_then(|halt| halt.comes_before(output, round)) else {
-            return self.halted;
-        };
+        let asked = |point: &HaltPoint| self.sources.halt_at.is_some_and(|halt| halt.is(*point, round));
+        let Some(stage) = point.filter(asked).filter(|_| !self.halted) else { return self.halted };
         self.halted = true;
         let label = self.job.as_ref().map_or(String::new(), |job| job.label.clone());
         self.tell(Event::Halted { round, attempt, stage, label });
@@ -204,7 +218,6 @@ impl Client {
 
     async fn reserve(&mut self, order: &ReserveOrder) -> Result<Input, ClientError> {
         let sid = order.sid;
-        self.attempt = order.round;
         let answer = match self.books.reserve(order).await? {
             // Drawn after the debit is durable, for this attempt alone, and kept nowhere but in its stage.
             Ok(()) => match (self.sources.seed)() {

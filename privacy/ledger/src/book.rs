@@ -183,7 +183,7 @@ impl Book {
         &self.state
     }
 
-    /// Judges commands one after the other, makes all entries durable at once, then takes them in.
+    /// Judges commands one after the other, makes their entries durable in this order, then takes them in.
     ///
     /// # Errors
     /// What [`LedgerState::decide`] refuses; storage errors.

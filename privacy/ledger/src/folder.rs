@@ -8,8 +8,8 @@
 //! | `checkpoint` | the newest checkpoint, signed by the owner | comes back with the next entry |
 //! | `witnessed` | the newest checkpoint that the server cosigned | comes back with the next connection |
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use guildhall_shared::digest::Digest;
@@ -18,7 +18,8 @@ use guildhall_shared::secagg::SurvivorCertificate;
 use guildhall_shared::wire;
 
 use crate::LedgerError;
-use crate::journal::{JOURNAL_FILE, sync_folder};
+use crate::disk::{DiskFile, create_folder, rename, sync_folder};
+use crate::journal::JOURNAL_FILE;
 use crate::note::SignedNote;
 
 /// A ledger's folder.
@@ -49,7 +50,7 @@ impl LedgerFolder {
     /// [`LedgerError::Storage`].
     pub fn write_certificate(&self, certificate: &SurvivorCertificate) -> Result<Digest, LedgerError> {
         let dir = self.dir.join("certificates");
-        fs::create_dir_all(&dir).map_err(storage(&dir, "create the folder"))?;
+        create_folder(&dir).map_err(storage(&dir, "create the folder"))?;
         let bytes = wire::encode(certificate).unwrap_or_default();
         let path = dir.join(certificate.transcript.sid.to_string());
         write(&path, &bytes, Durability::Synced)?;
@@ -133,12 +134,12 @@ enum Durability {
 /// Replaces a file: whoever looks finds the old or the new bytes.
 fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), LedgerError> {
     let next = path.with_extension("next");
-    let mut file = File::create(&next).map_err(storage(&next, "create"))?;
-    file.write_all(bytes).map_err(storage(&next, "write"))?;
+    let mut file = DiskFile::create(&next).map_err(storage(&next, "create"))?;
+    file.write_at(0, bytes).map_err(storage(&next, "write"))?;
     if durability == Durability::Synced {
-        file.sync_all().map_err(storage(&next, "sync"))?;
+        file.sync().map_err(storage(&next, "sync"))?;
     }
-    fs::rename(&next, path).map_err(storage(path, "replace"))
+    rename(&next, path).map_err(storage(path, "replace"))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -3,13 +3,14 @@
 //! Only the last frame can be torn, because every frame is synced before the next is written. A frame that fails
 //! its check anywhere else is damage: it is reported with its offset, and nothing is cut.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::TryLockError;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use guildhall_shared::wire;
 
 use crate::LedgerError;
+use crate::disk::{DiskFile, create_folder, sync_folder};
 use crate::entry::{ENTRY_BYTES_MAX, ENTRY_VERSION, Entry};
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ const HEADER_BYTES: usize = 8;
 /// An open, locked journal.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    file: DiskFile,
     path: PathBuf,
     /// Where the next frame goes.
     end: u64,
@@ -46,17 +47,19 @@ impl Journal {
     /// # Errors
     /// [`LedgerError::Locked`] when another process holds it, [`LedgerError::Corrupt`] on damage, or storage errors.
     pub fn open(dir: &Path) -> Result<(Self, Found), LedgerError> {
-        std::fs::create_dir_all(dir).map_err(|e| storage(dir, "create the folder", e))?;
+        create_folder(dir).map_err(|e| storage(dir, "create the folder", e))?;
         let path = dir.join(JOURNAL_FILE);
-        let mut file = options().open(&path).map_err(|e| storage(&path, "open", e))?;
+        let mut file = DiskFile::open(&path).map_err(|e| storage(&path, "open", e))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked { path }),
             Err(TryLockError::Error(e)) => return Err(storage(&path, "lock", e)),
         }
         sync_folder(dir).map_err(|e| storage(dir, "sync the folder", e))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|e| storage(&path, "read", e))?;
+        // A program that was killed may have left bytes that are not on disk yet. What is read here is built upon and
+        // signed, so it must not be gone after a power cut.
+        file.sync().map_err(|e| storage(&path, "sync", e))?;
+        let bytes = file.read().map_err(|e| storage(&path, "read", e))?;
         let found = read_frames(&bytes).map_err(|damage| damage.at(&path))?;
         let end = bytes.len() as u64 - found.torn_bytes;
         Ok((Journal { file, path, end, halted: false }, found))
@@ -67,7 +70,8 @@ impl Journal {
         &self.path
     }
 
-    /// Appends entries and makes them durable. Whatever lies beyond the last whole frame is overwritten, then cut.
+    /// Appends entries, each durable before the next is written. Whatever lies beyond the last whole frame is overwritten,
+    /// and cut once the last entry is safe: until then the end stays torn.
     ///
     /// # Errors
     /// After a storage error the journal refuses everything: what reached the disk is unknown until it is opened anew.
@@ -75,43 +79,46 @@ impl Journal {
         if self.halted {
             return Err(LedgerError::Halted { path: self.path.clone() });
         }
-        let mut bytes = Vec::new();
-        for entry in entries {
-            write_frame(entry, &mut bytes)
-                .map_err(|reason| Damage { offset: self.end, reason }.at(&self.path))?;
-        }
+        let frame = |entry| {
+            let mut bytes = Vec::new();
+            let written = write_frame(entry, &mut bytes);
+            written.map(|()| bytes).map_err(|reason| Damage { offset: self.end, reason }.at(&self.path))
+        };
+        let frames = entries.iter().map(frame).collect::<Result<Vec<_>, _>>()?;
         self.halted = true;
-        self.write_durably(&bytes).map_err(|e| storage(&self.path, "write", e))?;
+        self.write_durably(&frames).map_err(|e| storage(&self.path, "write", e))?;
         self.halted = false;
         Ok(())
     }
 
-    fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.end))?;
-        self.file.write_all(bytes)?;
-        self.file.sync_data()?;
-        let end = self.end + bytes.len() as u64;
-        if self.file.metadata()?.len() > end {
-            // The rest of a torn frame goes only once what replaces it is safe.
-            self.file.set_len(end)?;
-            self.file.sync_all()?;
+    fn write_durably(&mut self, frames: &[Vec<u8>]) -> io::Result<()> {
+        let torn = self.file.length_bytes()? > self.end;
+        for (place, frame) in frames.iter().enumerate() {
+            let end = self.end + frame.len() as u64;
+            if torn && place + 1 < frames.len() {
+                self.stay_torn(end)?;
+            }
+            self.file.write_at(self.end, frame)?;
+            self.file.sync()?;
+            self.end = end;
         }
-        self.end = end;
+        if torn {
+            // The rest of a torn frame goes only once what replaces it is safe.
+            self.file.set_length_bytes(self.end)?;
+            self.file.sync()?;
+        }
         Ok(())
     }
-}
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Makes the name of a new file durable. Where folders cannot be opened (Windows) the file system does it itself.
-pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    /// Lengthens a torn end, so that it reaches beyond the entry that is written over it: the entries to come answer for the
+    /// tear too.
+    fn stay_torn(&mut self, end: u64) -> io::Result<()> {
+        if self.file.length_bytes()? > end {
+            return Ok(());
+        }
+        self.file.set_length_bytes(end + 1)?;
+        self.file.sync()
+    }
 }
 
 fn storage(path: &Path, action: &'static str, source: io::Error) -> LedgerError {

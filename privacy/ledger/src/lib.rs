@@ -3,6 +3,7 @@
 pub mod account;
 pub mod book;
 pub mod data_tag;
+mod disk;
 pub mod entry;
 mod error;
 pub mod export;
@@ -17,6 +18,9 @@ mod reservation;
 pub mod rotation;
 pub mod state;
 pub mod verify;
+
+#[cfg(test)]
+extern crate self as guildhall_ledger;
 
 pub use entry::{
     AuditFinding, AuditVerdict, BudgetLimit, Entry, Event, Handover, Membership, Outcome, Release,

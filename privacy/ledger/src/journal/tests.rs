@@ -206,8 +206,8 @@ fn a_failed_write_halts_the_journal() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join(JOURNAL_FILE);
     std::fs::write(&path, frames(1)).expect("writes");
-    let read_only = File::open(&path).expect("opens");
-    let mut journal = Journal { file: read_only, path, end: 0, halted: false };
+    let read_only = std::fs::File::open(&path).expect("opens");
+    let mut journal = Journal { file: DiskFile::over(read_only, &path), path, end: 0, halted: false };
     assert!(matches!(journal.append(&[entry(0)]), Err(LedgerError::Storage { .. })));
     assert!(matches!(journal.append(&[entry(0)]), Err(LedgerError::Halted { .. })));
 }
