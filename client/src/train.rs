@@ -109,7 +109,8 @@ impl Trainer {
         Ok(Trainer { spec: spec.clone(), parameters, device: device.open()?, lane, idle: Mutex::default() })
     }
 
-    /// The clipped, quantised sum of the contributions of all shoppers that enter.
+    /// The clipped, quantised sum of the contributions of all shoppers that enter, and behind it the sum of what each says
+    /// about the clip, where that adapts.
     ///
     /// A shopper without rows contributes nothing. A contribution that is not finite counts as zero.
     ///

@@ -6,6 +6,9 @@
 //! v = g / γ · min(1, (B − √d/2) / ‖g / γ‖₂)
 //! z = round half to even (v);    Σ z² > B²  →  z = 0, counted
 //! ```
+//! Where the clip adapts, z has one more coordinate, ±β, whose square counts in the check too, and b = ⌊√(B² − β²)⌋ takes the
+//! place of B in the second line.
+//!
 //! The floats only decide how much of a contribution is kept. The bound ‖z‖₂ ≤ B is checked on the integers
 //! themselves, so leaving one shopper out moves x by at most B whatever the floats did.
 //! The rounding sees one shopper and nothing else, so z cannot depend on anybody else.
@@ -15,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::parameter::ClippingParameters;
 use crate::update::ClippedSum;
 
-pub mod adaptive;
+mod adaptive;
 mod outer;
 #[cfg(test)]
 mod tests;
@@ -56,7 +59,7 @@ pub struct ClipTally {
 /// The running sum over shoppers.
 ///
 /// # Shapes
-/// d words, and d words of scratch; no allocation after [`ShopperSum::new`].
+/// d words, or d + 1 where the clip adapts, and d words of scratch; no allocation after [`ShopperSum::new`].
 ///
 /// # Privacy
 /// Wiped when dropped. The sum of two shoppers' integers may wrap around 2^64: that costs utility, never privacy.
@@ -70,8 +73,9 @@ pub struct ShopperSum {
 impl ShopperSum {
     /// A sum over nobody.
     pub fn new(parameters: &ClippingParameters) -> Self {
-        let zeros = || Zeroizing::new(vec![0; parameters.parameters()]);
-        ShopperSum { parameters: *parameters, sum: zeros(), scratch: zeros(), tally: ClipTally::default() }
+        let zeros = |words| Zeroizing::new(vec![0; words]);
+        let (sum, scratch) = (zeros(parameters.words()), zeros(parameters.parameters()));
+        ShopperSum { parameters: *parameters, sum, scratch, tally: ClipTally::default() }
     }
 
     /// Clips, rounds and adds one shopper's contribution. Call it exactly once for each shopper that enters the round.
@@ -89,8 +93,10 @@ impl ShopperSum {
             self.tally.added += 1;
             return ClipOutcome::Added;
         }
-        assert_eq!(contribution.len(), self.sum.len(), "a contribution has one value for each parameter");
-        let outcome = quantise(&self.parameters, contribution, &mut self.scratch);
+        let expected = self.parameters.parameters();
+        assert_eq!(contribution.len(), expected, "a contribution has one value for each parameter");
+        let (outcome, norm_steps) = quantise(&self.parameters, contribution, &mut self.scratch);
+        self.indicate(norm_steps);
         match outcome {
             ClipOutcome::Added => {
                 self.tally.added += 1;
@@ -126,12 +132,15 @@ pub(crate) fn add_wrapping(sum: &mut [i64], terms: &[i64]) {
     }
 }
 
-/// One shopper's integers, written to `out`. Unless the outcome is [`ClipOutcome::Added`], `out` must not be used.
-fn quantise(parameters: &ClippingParameters, contribution: &[f64], out: &mut [i64]) -> ClipOutcome {
-    match scale(parameters, contribution) {
+/// One shopper's integers, written to `out`, and the length of its contribution in steps, not finite where it is too long
+/// for a float. Unless the outcome is [`ClipOutcome::Added`], `out` must not be used.
+fn quantise(parameters: &ClippingParameters, contribution: &[f64], out: &mut [i64]) -> (ClipOutcome, f64) {
+    let norm_steps = norm_l2(contribution, parameters.steps_per_unit());
+    let outcome = match scale(parameters, contribution, norm_steps) {
         Some((unit, factor)) => quantise_scaled(parameters, contribution, unit, factor, out),
         None => ClipOutcome::NonFinite,
-    }
+    };
+    (outcome, norm_steps)
 }
 
 /// The integers of (g·unit)·factor, if they are within the bound. Sound for any unit and factor.
@@ -145,22 +154,23 @@ fn quantise_scaled(
     within_bound(parameters, round_to_integers(contribution, unit, factor, out))
 }
 
-/// The check that carries the claim: whether integers with this sum of squares, added up in floats, are within B.
+/// The check that carries the claim: whether integers with this sum of squares, added up in floats, are within B, together
+/// with the extra coordinate where the clip adapts.
 ///
-/// `squares` is exact wherever it is at most B² ≤ 2^48: sums of whole numbers round only beyond 2^53, rounding is
+/// The sum is exact wherever it is at most B² ≤ 2^48: sums of whole numbers round only beyond 2^53, rounding is
 /// monotone, and terms are never negative, so a true sum beyond 2^53 cannot come back below it.
 fn within_bound(parameters: &ClippingParameters, squares: f64) -> ClipOutcome {
     let bound = parameters.bound() as f64;
+    let indicator = parameters.indicator().unwrap_or(0) as f64;
     // Written so that NaN fails too.
-    if squares <= bound * bound { ClipOutcome::Added } else { ClipOutcome::OverBound }
+    if squares + indicator * indicator <= bound * bound { ClipOutcome::Added } else { ClipOutcome::OverBound }
 }
 
 /// (unit, factor) with v = (g·unit)·factor, or nothing where a value is not finite.
-fn scale(parameters: &ClippingParameters, contribution: &[f64]) -> Option<(f64, f64)> {
+fn scale(parameters: &ClippingParameters, contribution: &[f64], norm_steps: f64) -> Option<(f64, f64)> {
     let (unit, safe) = (parameters.steps_per_unit(), parameters.safe_norm_steps());
-    let norm = norm_l2(contribution, unit);
-    if norm.is_finite() {
-        return Some((unit, (safe / norm).min(1.0)));
+    if norm_steps.is_finite() {
+        return Some((unit, (safe / norm_steps).min(1.0)));
     }
     // Either something is not finite, or finite values are so large that a square is not.
     let norm = norm_l2(contribution, HUGE_SCALE);

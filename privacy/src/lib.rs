@@ -19,11 +19,13 @@
 //!    (so NaN and infinities end as zero, and whatever the floats got wrong does too), and reads nobody else's.
 //!    [`ShopperSum::add_outer`](clip::ShopperSum::add_outer) does the same for a gradient in factors, behind the same
 //!    check. Emptying one shopper therefore moves x = Σz by at most B in L2 norm. The floats only decide how much of
-//!    a contribution is kept.
+//!    a contribution is kept. Where a job's clip adapts, z has one more coordinate, which says whether this shopper's
+//!    contribution was within the clip; it is noised like the others, and the check is over all of them together.
 //! 2. **The grid is public.** [`ClippingParameters`](parameter::ClippingParameters) come from the job alone, before
-//!    any row is read.
-//! 3. **The noise is exact.** [`NoiseShare::draw`](noise::NoiseShare::draw) takes d fresh samples of the discrete
-//!    Gaussian N_Z(0, σ_local²), σ_local a whole number in [2^10, 2^53), from [`BulkNoise`](noise::BulkNoise): whole
+//!    any row is read, or where the clip adapts from the job and the released model version, whose clip is a function of
+//!    noised sums.
+//! 3. **The noise is exact.** [`NoiseShare::draw`](noise::NoiseShare::draw) takes for each word one fresh sample of
+//!    the discrete Gaussian N_Z(0, σ_local²), σ_local a whole number in [2^10, 2^53), from [`BulkNoise`](noise::BulkNoise): whole
 //!    numbers only, no floats, no clamping; the proof that the distribution is exact is in [`guildhall_sampler`], and its
 //!    bits are ChaCha20's under a fresh seed of the operating system. [`OpenDpNoise`](noise::OpenDpNoise) is the oracle it
 //!    is tested against, and may stand in for it.

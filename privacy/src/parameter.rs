@@ -2,17 +2,22 @@
 
 pub use guildhall_accountant::PicoRho;
 pub use guildhall_ledger::{Protection, Travel};
-use guildhall_shared::job::ClippingSpec;
+use guildhall_shared::job::{ClippingSpec, JobSpec};
+use guildhall_shared::model_state::ModelState;
 
 /// The largest integer clip B. Up to here B² and every partial sum of squares that stays within it are exact in f64.
 pub const BOUND_MAX: u64 = 1 << 24;
 
-/// The clip of one job over d parameters: C_f, B, the grid γ = C_f / B, and the norm that leaves room for rounding.
+/// The clip of one round over d parameters: C_f, B, the grid γ = C_f / B, and the norm that leaves room for rounding.
+///
+/// Where the clip adapts, β of B goes to a coordinate of its own and the greatest b with b² + β² ≤ B² to the other d.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClippingParameters {
     norm_l2: f64,
     bound: u64,
     parameters: usize,
+    /// β and b.
+    indicator: Option<(u64, u64)>,
 }
 
 /// Clipping parameters that cannot carry the claim.
@@ -36,6 +41,18 @@ pub enum ParameterError {
         /// d.
         parameters: usize,
         /// Found.
+        found: u64,
+    },
+    /// The extra coordinate of a clip that adapts leaves no room for the contribution, or too little.
+    #[error(
+        "clipping.adaptive.indicator_share: expected to leave at least 64·√d of clipping.bound for d = {parameters} parameters, found {found} steps of {bound}"
+    )]
+    Indicator {
+        /// B.
+        bound: u64,
+        /// d.
+        parameters: usize,
+        /// β.
         found: u64,
     },
     /// A model without parameters.
@@ -62,7 +79,22 @@ impl ClippingParameters {
         if u128::from(bound).pow(2) < 4096 * parameters as u128 {
             return Err(ParameterError::GridTooCoarse { parameters, found: bound });
         }
-        Ok(ClippingParameters { norm_l2, bound, parameters })
+        Ok(ClippingParameters { norm_l2, bound, parameters, indicator: None })
+    }
+
+    /// Of the round that trains from a model version: of the job's clip, or where it adapts of the version's.
+    ///
+    /// # Errors
+    /// [`ParameterError`], as [`ClippingParameters::new`].
+    pub fn of_round(job: &JobSpec, state: &ModelState) -> Result<Self, ParameterError> {
+        let parameters = job.model().parameter_count();
+        let constant = Self::new(&state.clipping(job), parameters)?;
+        let Some(rule) = job.adaptive_clip else { return Ok(constant) };
+        let (found, left) = (rule.indicator, rule.bound_left(constant.bound));
+        if found == 0 || u128::from(left).pow(2) < 4096 * parameters as u128 {
+            return Err(ParameterError::Indicator { bound: constant.bound, parameters, found });
+        }
+        Ok(ClippingParameters { indicator: Some((found, left)), ..constant })
     }
 
     /// C_f, the float L2 clip.
@@ -70,14 +102,29 @@ impl ClippingParameters {
         self.norm_l2
     }
 
-    /// B, the exact integer L2 bound.
+    /// B, the exact integer L2 bound of all words together.
     pub fn bound(&self) -> u64 {
         self.bound
+    }
+
+    /// β, one shopper's extra coordinate either way; none where the clip is constant.
+    pub fn indicator(&self) -> Option<u64> {
+        self.indicator.map(|(indicator, _)| indicator)
+    }
+
+    /// The bound of the d coordinates of the contribution: B, or b where the clip adapts.
+    pub fn contribution_bound(&self) -> u64 {
+        self.indicator.map_or(self.bound, |(_, left)| left)
     }
 
     /// d.
     pub fn parameters(&self) -> usize {
         self.parameters
+    }
+
+    /// Words of the sum: d, and one more where the clip adapts.
+    pub fn words(&self) -> usize {
+        self.parameters + usize::from(self.indicator.is_some())
     }
 
     /// γ, the value of one integer step.
@@ -90,12 +137,13 @@ impl ClippingParameters {
         self.bound as f64 / self.norm_l2
     }
 
-    /// (C_f − γ·√d/2)/γ = B − √d/2: rounding every coordinate to the grid cannot lift a vector of this norm over B.
+    /// (C_f − γ·√d/2)/γ = B − √d/2: rounding every coordinate to the grid cannot lift a vector of this norm over B; with b
+    /// in the place of B where the clip adapts.
     ///
     /// # Units
     /// Integer steps.
     pub fn safe_norm_steps(&self) -> f64 {
-        self.bound as f64 - (self.parameters as f64).sqrt() / 2.0
+        self.contribution_bound() as f64 - (self.parameters as f64).sqrt() / 2.0
     }
 }
 
@@ -104,7 +152,7 @@ mod tests {
     use super::*;
     use crate::accountant::zcdp;
     use crate::test_environment::TabularJob;
-    use guildhall_shared::job::{Aggregation, PrivacySpec};
+    use guildhall_shared::job::{AdaptiveClip, Aggregation, PrivacySpec};
     use guildhall_shared::round_parameters::RoundParameters;
 
     #[test]
@@ -122,6 +170,34 @@ mod tests {
             assert!(matches!(new(norm, 1 << 20, 4), Err(ParameterError::Norm { .. })), "{norm}");
         }
         assert!(new(f64::NAN, 1 << 20, 4).is_err());
+    }
+
+    #[test]
+    fn a_round_is_clipped_as_its_version_says() {
+        let job = TabularJob::default().spec();
+        let state = ModelState::initial(&job);
+        let d = job.model().parameter_count();
+        let constant = ClippingParameters::of_round(&job, &state).expect("legal");
+        assert_eq!(Ok(constant), ClippingParameters::new(&job.clipping, d));
+        assert_eq!((constant.words(), constant.indicator()), (d, None));
+        let rule =
+            AdaptiveClip { indicator: 1 << 19, quantile: 0.5, rate: 0.2, norm_min: 0.1, norm_max: 9.0 };
+        let job = JobSpec { adaptive_clip: Some(rule), ..job };
+        let state = ModelState { clip: Some(3.0), ..ModelState::initial(&job) };
+        let clipping = ClippingParameters::of_round(&job, &state).expect("legal");
+        assert_eq!((clipping.norm_l2(), clipping.bound()), (3.0, 1 << 20));
+        assert_eq!((clipping.parameters(), clipping.words()), (d, d + 1));
+        // √(2^40 − 2^38) = 908093.6
+        assert_eq!((clipping.indicator(), clipping.contribution_bound()), (Some(1 << 19), 908_093));
+        assert_eq!(clipping.safe_norm_steps(), 908_093.0 - (d as f64).sqrt() / 2.0);
+        assert_eq!(clipping.grid(), 3.0 / f64::from(1 << 20));
+        // What the job's own check refuses is refused here once more.
+        for indicator in [0, (1 << 20) - 1, 1 << 20, u64::MAX] {
+            let job = JobSpec { adaptive_clip: Some(AdaptiveClip { indicator, ..rule }), ..job.clone() };
+            let refused = ClippingParameters::of_round(&job, &state);
+            let expected = ParameterError::Indicator { bound: 1 << 20, parameters: d, found: indicator };
+            assert_eq!(refused, Err(expected));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! Every number comes from [`RoundParameters::derive`], from which clients and server take theirs.
 
+mod adaptive;
 mod by_accountant;
 mod text;
 mod verdict;
@@ -21,6 +22,7 @@ use crate::accountant::zcdp::epsilon_upper_bound;
 use crate::parameter::PicoRho;
 use by_accountant::Release;
 
+pub use adaptive::{AdaptiveClipPlan, SHARE_NOISE_MAX};
 pub use by_accountant::{Amplified, RoundsPlan, SettingPlan};
 pub use verdict::Verdict;
 
@@ -50,6 +52,9 @@ pub struct PlanReport {
     pub aggregation: Aggregation,
     /// Why the job has no rounds in that mode with so many merchants.
     pub obstacle: Option<String>,
+    /// Absent for a job with a constant clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_clip: Option<AdaptiveClipPlan>,
     /// Absent for a job without privacy.
     pub noise: Option<NoisePlan>,
 }
@@ -153,6 +158,9 @@ impl PlanReport {
             (Err(error), Ok(other)) => (None, Some(other), Some(error.to_string())),
             (Ok(own), other) => (Some(own), other.ok(), None),
         };
+        let planned = own.as_ref().or(other.as_ref());
+        let adaptive_clip = job.adaptive_clip.zip(planned);
+        let adaptive_clip = adaptive_clip.map(|(rule, planned)| AdaptiveClipPlan::new(job, rule, planned));
         let modes = [own, other].into_iter().flatten();
         Ok(PlanReport {
             label: job.privacy.label(),
@@ -162,6 +170,7 @@ impl PlanReport {
             shoppers_per_round: job.round.expected_shoppers,
             aggregation,
             obstacle,
+            adaptive_clip,
             noise: noise_plan(job, modes),
         })
     }
@@ -206,7 +215,9 @@ impl ModePlan {
         let mode = if parameters.secagg.is_some() { Aggregation::Masked } else { Aggregation::Plain };
         // n shares of σ_local each: their sum is √n·σ_local wide, whatever h they were sized for.
         let wide = f64::from(parameters.merchants).sqrt() * local as f64;
-        let noise = wide / parameters.clipping_bound as f64 * (parameters.parameters as f64).sqrt();
+        // Of the length that the d coordinates of a contribution may have: B, less what an extra one takes.
+        let bound = job.adaptive_clip.map_or(job.clipping.bound, |rule| rule.bound_left(job.clipping.bound));
+        let noise = wide / bound as f64 * (job.model().parameter_count() as f64).sqrt();
         let noise_over_clip = noise / job.round.expected_shoppers as f64;
         let masked_plan = |secagg: &SecaggParameters| MaskedPlan {
             colluders: secagg.colluders,

@@ -89,6 +89,7 @@ impl TabularJob {
                 average_last_rounds: 0,
             },
             clipping,
+            adaptive_clip: None,
             privacy: match self.epsilon {
                 Some(epsilon) => PrivacySpec::Gaussian {
                     unit: Unit::Shopper,

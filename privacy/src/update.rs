@@ -163,7 +163,7 @@ impl ClippedSum {
 
     /// The sum over nobody: what is noised and sent when training fails, so that the failure says nothing.
     pub fn zero(parameters: &ClippingParameters) -> Self {
-        ClippedSum { integers: Zeroizing::new(vec![0; parameters.parameters()]), bound: parameters.bound() }
+        ClippedSum { integers: Zeroizing::new(vec![0; parameters.words()]), bound: parameters.bound() }
     }
 
     /// y = x + e.

@@ -3,7 +3,9 @@
 //! A job file is TOML; it becomes a validated [`JobSpec`] that reports *all* mistakes at once.
 //! Every hash and signature covers the canonical encoding of the [`JobSpec`], never the TOML.
 
+mod adaptive_clip;
 mod check;
+mod encoding;
 mod raw;
 
 use serde::{Deserialize, Serialize};
@@ -16,11 +18,13 @@ use crate::secagg::MaskGenerator;
 use crate::task::Task;
 use crate::wire;
 
+pub use adaptive_clip::{ADAPTIVE_NORM_MAX, ADAPTIVE_NORM_MIN, AdaptiveClip};
 pub use check::JobError;
 pub use raw::{NoiseCalibration, SimulationSpec};
 
 /// A validated job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "encoding::EncodedJob", into = "encoding::EncodedJob")]
 pub struct JobSpec {
     /// The job's name within its federation.
     pub name: Name,
@@ -36,8 +40,10 @@ pub struct JobSpec {
     pub rounds: u32,
     /// How the noised sum becomes the next model.
     pub optimizer: OptimizerSpec,
-    /// The clip and the grid.
+    /// The clip and the grid; those of the first round where the clip adapts.
     pub clipping: ClippingSpec,
+    /// How the clip follows the contributions; none where it is constant.
+    pub adaptive_clip: Option<AdaptiveClip>,
     /// What protects each release.
     pub privacy: PrivacySpec,
     /// Sizes and times of a round.
@@ -171,6 +177,11 @@ impl JobSpec {
     /// The model that is trained.
     pub fn model(&self) -> ModelSpec {
         ModelSpec { architecture: self.architecture.clone(), inputs: self.task.inputs() }
+    }
+
+    /// Words of a round's vector: d, and behind them one more where the clip adapts.
+    pub fn words(&self) -> usize {
+        self.model().parameter_count() + usize::from(self.adaptive_clip.is_some())
     }
 
     /// The digest of the canonical encoding.

@@ -4,7 +4,7 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::digest::Digest;
-use crate::job::JobSpec;
+use crate::job::{AdaptiveClip, ClippingSpec, JobSpec};
 use crate::model_spec::ModelSpec;
 use crate::optimizer::OptimizerState;
 
@@ -24,6 +24,8 @@ pub struct ModelState {
     pub average_sum: Vec<f64>,
     /// How many rounds `average_sum` holds.
     pub average_count: u32,
+    /// C_f of the next round where the job's clip adapts; none where it is constant.
+    pub clip: Option<f64>,
 }
 
 /// A noised sum that does not fit the model.
@@ -62,28 +64,42 @@ impl ModelState {
             }
         }
         let optimizer = OptimizerState::new(&job.optimizer.rule, weights.len());
-        ModelState { weights, optimizer, step: 0, average_sum: vec![], average_count: 0 }
+        let clip = job.adaptive_clip.map(|_| job.clipping.norm_l2);
+        ModelState { weights, optimizer, step: 0, average_sum: vec![], average_count: 0, clip }
     }
 
     /// The next version, from the integer sum that a round released.
     ///
-    /// The mean gradient is γ·z/W with the public W of the job; see [`OptimizerState::step`] for the arithmetic.
+    /// The mean gradient is γ·z/W with the public W of the job and the γ of the clip that the round trained with; see
+    /// [`OptimizerState::step`] for the arithmetic. Where the clip adapts, the sum's last word says how.
     ///
     /// # Errors
-    /// [`ShapeError`] when the sum has another length than the model.
+    /// [`ShapeError`] when the sum has another length than the round's vector.
     pub fn next(&self, job: &JobSpec, sum: &[i64]) -> Result<Self, ShapeError> {
-        if sum.len() != self.weights.len() {
-            return Err(ShapeError { expected: self.weights.len(), found: sum.len() });
+        let expected = self.weights.len() + usize::from(job.adaptive_clip.is_some());
+        if sum.len() != expected {
+            return Err(ShapeError { expected, found: sum.len() });
         }
         let mut next = self.clone();
-        let scale = job.clipping.grid() / job.round.expected_shoppers as f64;
+        let shoppers = job.round.expected_shoppers;
+        let (sum, indicators) = sum.split_at(self.weights.len());
+        let scale = self.clipping(job).grid() / shoppers as f64;
         let gradient = sum.iter().map(|z| *z as f64 * scale);
+        next.clip = job
+            .adaptive_clip
+            .zip(indicators.first())
+            .map(|(rule, indicators)| rule.next(self.clipping(job).norm_l2, *indicators, shoppers));
         next.optimizer.step(&job.optimizer, gradient, &mut next.weights);
         next.step += 1;
         if next.step > job.rounds.saturating_sub(job.optimizer.average_last_rounds) {
             next.add_to_average();
         }
         Ok(next)
+    }
+
+    /// The clip and the grid of the round that trains from this version.
+    pub fn clipping(&self, job: &JobSpec) -> ClippingSpec {
+        ClippingSpec { norm_l2: self.clip.unwrap_or(job.clipping.norm_l2), ..job.clipping }
     }
 
     fn add_to_average(&mut self) {
@@ -111,7 +127,8 @@ impl ModelState {
         Digest::of("guildhall model v1", &[&model.digest().0, &bytes])
     }
 
-    /// A fixed little-endian layout: step, average_count, two powers, then four length-prefixed vectors.
+    /// A fixed little-endian layout: step, average_count, two powers, then four length-prefixed vectors, then the clip
+    /// where it adapts.
     pub fn to_bytes(&self) -> Vec<u8> {
         let vectors = [&self.weights, &self.optimizer.first, &self.optimizer.second, &self.average_sum];
         let floats: usize = vectors.iter().map(|v| v.len()).sum();
@@ -124,10 +141,12 @@ impl ModelState {
             out.extend((vector.len() as u64).to_le_bytes());
             vector.iter().for_each(|x| out.extend(x.to_bits().to_le_bytes()));
         }
+        out.extend(self.clip.iter().flat_map(|clip| clip.to_bits().to_le_bytes()));
         out
     }
 
-    /// Reads [`Self::to_bytes`] back and checks the shape against the job: d weights, finite, nothing left over.
+    /// Reads [`Self::to_bytes`] back and checks the shape against the job: d weights, finite, a clip within its ends,
+    /// nothing left over.
     ///
     /// # Errors
     /// [`ModelBytesError`] names what is wrong.
@@ -140,6 +159,7 @@ impl ModelState {
         let first = reader.vector(d)?;
         let second = reader.vector(d)?;
         let average_sum = reader.vector(d)?;
+        let clip = job.adaptive_clip.map(|rule| reader.clip(&rule)).transpose()?;
         if !reader.bytes.is_empty() {
             return Err(ModelBytesError::TrailingBytes(reader.bytes.len()));
         }
@@ -156,12 +176,12 @@ impl ModelState {
             }
         }
         let optimizer = OptimizerState { first, second, beta1_power, beta2_power };
-        Ok(ModelState { weights, optimizer, step, average_sum, average_count })
+        Ok(ModelState { weights, optimizer, step, average_sum, average_count, clip })
     }
 }
 
 /// Bytes that are not a model of this job.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ModelBytesError {
     /// The bytes end too early.
     #[error("the model ends too early")]
@@ -180,6 +200,14 @@ pub enum ModelBytesError {
     /// NaN or infinite.
     #[error("the model holds a number that is not finite")]
     NotFinite,
+    /// A clip that the job's rule does not allow.
+    #[error("expected a clip from {} to {}, found {found}", expected[0], expected[1])]
+    Clip {
+        /// Its ends.
+        expected: [f64; 2],
+        /// The clip found.
+        found: f64,
+    },
 }
 
 struct Reader<'a> {
@@ -200,6 +228,12 @@ impl Reader<'_> {
     fn f64(&mut self) -> Result<f64, ModelBytesError> {
         let value = f64::from_bits(u64::from_le_bytes(self.take()?));
         if value.is_finite() { Ok(value) } else { Err(ModelBytesError::NotFinite) }
+    }
+
+    fn clip(&mut self, rule: &AdaptiveClip) -> Result<f64, ModelBytesError> {
+        let (found, expected) = (self.f64()?, [rule.norm_min, rule.norm_max]);
+        let within = found >= expected[0] && found <= expected[1];
+        if within { Ok(found) } else { Err(ModelBytesError::Clip { expected, found }) }
     }
 
     fn vector(&mut self, longest: usize) -> Result<Vec<f64>, ModelBytesError> {

@@ -58,7 +58,7 @@ pub struct RoundParameters {
     pub secagg: Option<SecaggParameters>,
     /// h, noise shares surely in what anybody sees: 1 in plain mode, 0 without noise.
     pub honest_noise_shares: u32,
-    /// d.
+    /// Words of a round's vector: d, and one more where the clip adapts ([`JobSpec::words`]).
     pub parameters: u64,
     /// B.
     pub clipping_bound: u64,
@@ -153,7 +153,7 @@ impl RoundParameters {
             mode,
             merchants,
             honest_noise_shares,
-            parameters: job.model().parameter_count() as u64,
+            parameters: job.words() as u64,
             clipping_bound: job.clipping.bound,
             noise_standard_deviation_local: noise,
             ring: RingWidth::narrowest_for(&bound)?,

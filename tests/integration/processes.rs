@@ -2,6 +2,8 @@
 //!
 //! Every process is a child of the test and is killed by id when the test ends, whichever way it ends.
 
+#[path = "processes/adaptive.rs"]
+mod adaptive;
 #[path = "processes/crashes.rs"]
 mod crashes;
 #[path = "processes/federation.rs"]

@@ -16,6 +16,7 @@ use guildhall_privacy::update::{
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
+use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundMode;
 use guildhall_shared::task::Task;
 
@@ -29,11 +30,16 @@ use crate::train::participation::{Participation, ParticipationKey};
 
 /// What a merchant adds to a round: the clipped sum over its shoppers.
 pub trait Contributor: Send + Sync {
-    /// x for this round.
+    /// x for this round, with this round's clip.
     ///
     /// # Errors
     /// Anything. The caller sends zero and noise instead, so no error is ever seen outside.
-    fn clipped_sum(&self, weights: &[f64], round: RoundId) -> Result<ClippedSum, ContributionError>;
+    fn clipped_sum(
+        &self,
+        weights: &[f64],
+        clipping: &ClippingParameters,
+        round: RoundId,
+    ) -> Result<ClippedSum, ContributionError>;
 
     /// The digest of the data that is read, for the merchant's own ledger; none where no file is read.
     fn data_digest(&self) -> Option<DataDigest> {
@@ -74,8 +80,11 @@ pub enum SealError {
 pub fn from_data(config: &ClientConfig) -> OpenContributor {
     let config = config.clone();
     Arc::new(move |spec, job| {
+        // Whether the clip can be used at all is known before the first round.
+        ClippingParameters::of_round(spec, &ModelState::initial(spec))
+            .map_err(|error| ContributionError(error.to_string()))?;
         let contributor: Arc<dyn Contributor> = match (&spec.task, &config.data) {
-            (Task::Dummy { .. }, _) => Arc::new(Dummy { clipping: clipping(spec)? }),
+            (Task::Dummy { .. }, _) => Arc::new(Dummy),
             (_, Some(data)) => Arc::new(FromData::open(&config, data, spec, job)?),
             (_, None) => {
                 let reason =
@@ -87,19 +96,17 @@ pub fn from_data(config: &ClientConfig) -> OpenContributor {
     })
 }
 
-fn clipping(spec: &JobSpec) -> Result<ClippingParameters, ContributionError> {
-    let parameters = spec.model().parameter_count();
-    ClippingParameters::new(&spec.clipping, parameters).map_err(|error| ContributionError(error.to_string()))
-}
-
 /// A dummy task has no rows: its contribution is zero.
-struct Dummy {
-    clipping: ClippingParameters,
-}
+struct Dummy;
 
 impl Contributor for Dummy {
-    fn clipped_sum(&self, _: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
-        Ok(ClippedSum::zero(&self.clipping))
+    fn clipped_sum(
+        &self,
+        _: &[f64],
+        clipping: &ClippingParameters,
+        _: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
+        Ok(ClippedSum::zero(clipping))
     }
 }
 
@@ -110,7 +117,6 @@ struct FromData {
     key: ParticipationKey,
     spec: Arc<JobSpec>,
     job: Digest,
-    clipping: ClippingParameters,
 }
 
 impl FromData {
@@ -131,19 +137,23 @@ impl FromData {
             key: ParticipationKey::from_bytes(*key),
             spec: Arc::clone(spec),
             job,
-            clipping: clipping(spec)?,
         })
     }
 }
 
 impl Contributor for FromData {
-    fn clipped_sum(&self, weights: &[f64], round: RoundId) -> Result<ClippedSum, ContributionError> {
+    fn clipped_sum(
+        &self,
+        weights: &[f64],
+        clipping: &ClippingParameters,
+        round: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
         let rate = self.spec.round.participation_rate;
         let coins = Participation::new(&self.key, self.job, round, rate);
         let enters = |shopper| coins.enters(shopper);
         let (sum, tally) = self
             .trainer
-            .clipped_sum(weights, &self.train, &enters, &self.clipping)
+            .clipped_sum(weights, &self.train, &enters, clipping)
             .map_err(|error| ContributionError(error.to_string()))?;
         if tally.added > self.spec.round.shoppers_per_merchant_max {
             // Local, and no reason to hold anything back: a wrapped sum costs utility, never privacy.
@@ -177,7 +187,7 @@ pub fn seal(
     let masks = order.masks.take();
     let parameters = &order.parameters;
     let (ring, dimension) = (parameters.ring, parameters.parameters as usize);
-    let clipping = ClippingParameters::new(&spec.clipping, dimension)?;
+    let clipping = ClippingParameters::of_round(spec, &order.state)?;
     let mut share = || NoiseShare::draw(noise, parameters.noise_standard_deviation_local, dimension);
     let sum = || contribution(contributor, &clipping, &order);
     match (parameters.mode, masks) {
@@ -206,8 +216,9 @@ fn contribution(
     clipping: &ClippingParameters,
     order: &TrainOrder,
 ) -> ClippedSum {
-    let trained =
-        catch_unwind(AssertUnwindSafe(|| contributor.clipped_sum(&order.state.weights, order.round)));
+    let trained = catch_unwind(AssertUnwindSafe(|| {
+        contributor.clipped_sum(&order.state.weights, clipping, order.round)
+    }));
     match trained {
         Ok(Ok(sum)) => sum,
         Ok(Err(error)) => {

@@ -20,6 +20,7 @@ use super::AttemptStage;
 
 /// What the participant is told.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one lives at a time, and briefly")]
 pub enum Input {
     /// A session with the server is open.
     Connected {

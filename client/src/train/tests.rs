@@ -1,3 +1,4 @@
+mod adaptive;
 mod data;
 mod errors;
 mod gradients;

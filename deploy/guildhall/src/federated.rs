@@ -80,7 +80,6 @@ pub type Merchants = BTreeMap<Name, Splits>;
 struct Pipeline<'a> {
     job: &'a JobSpec,
     trainer: &'a Trainer,
-    clipping: ClippingParameters,
     parameters: RoundParameters,
     protection: Protection,
 }
@@ -125,7 +124,7 @@ pub fn train(
             .par_iter_mut()
             .map(|member| pipeline.update(member, &model, round))
             .collect::<Result<_, _>>()?;
-        let mut sum = RingVector::zero(pipeline.parameters.ring, model.weights.len());
+        let mut sum = RingVector::zero(pipeline.parameters.ring, pipeline.words());
         for update in &updates {
             sum.add_bytes(update.bytes()).context("the sum")?;
         }
@@ -147,14 +146,12 @@ impl<'a> Pipeline<'a> {
             NoiseMode::None => PrivacySpec::None { unit: job.privacy.unit() },
             NoiseMode::Masked | NoiseMode::Plain => job.privacy,
         };
-        Ok(Pipeline {
-            job,
-            trainer,
-            clipping: ClippingParameters::new(&job.clipping, job.model().parameter_count())
-                .context("the clip")?,
-            protection: Protection::of(&parameters, &privacy),
-            parameters,
-        })
+        Ok(Pipeline { job, trainer, protection: Protection::of(&parameters, &privacy), parameters })
+    }
+
+    /// Words of a round's vector.
+    fn words(&self) -> usize {
+        self.parameters.parameters as usize
     }
 
     fn update(
@@ -164,11 +161,12 @@ impl<'a> Pipeline<'a> {
         round: RoundId,
     ) -> Result<CommittedUpdate, CommandError> {
         let sid = session(self.job, round);
+        let clipping = ClippingParameters::of_round(self.job, model).context("the clip")?;
         let reserved = member.ledger.reserve(self.reservation(sid, round)).context("the reservation")?;
         // Before any row is read, as a merchant's own process does.
         let noise = match self.protection {
             Protection::Gaussian { noise_standard_deviation_local: sigma, .. } => {
-                Some(NoiseShare::draw(&mut BulkNoise, sigma, model.weights.len()).context("the noise")?)
+                Some(NoiseShare::draw(&mut BulkNoise, sigma, self.words()).context("the noise")?)
             }
             Protection::None => None,
         };
@@ -177,7 +175,7 @@ impl<'a> Pipeline<'a> {
         let enters = |shopper| participation.enters(shopper);
         let (sum, _) = self
             .trainer
-            .clipped_sum(&model.weights, &member.splits.train, &enters, &self.clipping)
+            .clipped_sum(&model.weights, &member.splits.train, &enters, &clipping)
             .context("training")?;
         let sealed = match noise {
             Some(noise) => self.seal(sum.add_noise(noise), sid, member.index),
@@ -238,6 +236,7 @@ mod tests {
     use super::*;
     use crate::data::{Marketplace, MerchantsBy};
     use guildhall_privacy::accountant::Calibration;
+    use guildhall_shared::job::{AdaptiveClip, NoiseCalibration as _};
     use guildhall_shared::optimizer::{OptimizerSpec, UpdateRule};
     use guildhall_shared::task::Task;
 
@@ -276,5 +275,57 @@ mod tests {
         merchants.pop_first();
         assert!(train(&job, &merchants, NoiseMode::Masked, &mut |_| ()).is_err());
         assert!(train(&job, &merchants, NoiseMode::Plain, &mut |_| ()).is_ok());
+    }
+
+    fn adaptive(norm_l2: f64) -> (JobSpec, Merchants) {
+        let (mut job, merchants) = small();
+        let shoppers: usize = merchants.values().map(|splits| splits.train.shoppers.len()).sum();
+        job.rounds = 24;
+        if let PrivacySpec::Gaussian { epsilon, delta, noise_standard_deviation, .. } = &mut job.privacy {
+            *noise_standard_deviation = Calibration
+                .noise_standard_deviation(*epsilon, *delta, job.rounds, job.clipping.bound)
+                .expect("fits");
+        }
+        job.round.expected_shoppers = shoppers as u64;
+        job.clipping.norm_l2 = norm_l2;
+        let indicator = job.clipping.bound / 10;
+        let rule = AdaptiveClip { indicator, quantile: 0.5, rate: 0.8, norm_min: 1e-4, norm_max: 1e4 };
+        job.adaptive_clip = Some(rule);
+        job.check().expect("good");
+        (job, merchants)
+    }
+
+    /// Started 100 times too small and 100 times too large, in every mode: the clip comes to where half of the shoppers are
+    /// within and stays there, and whoever reads a version back from its bytes has its hash.
+    #[test]
+    fn a_clip_that_adapts_comes_to_its_quantile_from_either_side() {
+        let mut ends = vec![];
+        for (norm_l2, mode) in [
+            (0.006, NoiseMode::None),
+            (60.0, NoiseMode::None),
+            (0.006, NoiseMode::Masked),
+            (60.0, NoiseMode::Masked),
+            (60.0, NoiseMode::Plain),
+        ] {
+            let (job, merchants) = adaptive(norm_l2);
+            let rule = job.adaptive_clip.expect("adapts");
+            let mut clips = vec![];
+            let last = train(&job, &merchants, mode, &mut |state| {
+                let read = ModelState::from_bytes(&state.to_bytes(), &job).expect("a version of this job");
+                assert_eq!(read.hash(&job.model()), state.hash(&job.model()));
+                clips.extend(state.clip);
+            })
+            .expect("a model");
+            assert_eq!((clips.len(), clips[0], last.clip), (25, norm_l2, clips.last().copied()));
+            // What the last rounds saw, from how far the clip moved.
+            for pair in clips[20..].windows(2) {
+                let within = rule.quantile - (pair[1] / pair[0]).ln() / rule.rate;
+                assert!((within - 0.5).abs() < 0.15, "{norm_l2} {mode:?}: {within} in {clips:?}");
+            }
+            ends.push(clips[24]);
+        }
+        let (least, most) =
+            (ends.iter().copied().fold(f64::INFINITY, f64::min), ends.iter().copied().fold(0.0, f64::max));
+        assert!(most / least < 1.5, "where a clip starts does not decide where it ends: {ends:?}");
     }
 }

@@ -60,8 +60,10 @@ pub fn simulated(result: &Simulated) -> String {
     }
     rows.push(row("blend of own and federated", &result.auc.blend));
     rows.push(row("pooled (for reference only)", &result.auc.pooled));
+    let clip =
+        result.clip.map(|[first, last]| format!("clip: {first} at first, {last:.4} after the last round\n"));
     format!(
-        "job {}: {} merchants, {} contributions, {} parameters, {} rounds\nmode: {}; {}\n\n{}",
+        "job {}: {} merchants, {} contributions, {} parameters, {} rounds\nmode: {}; {}\n{}\n{}",
         result.job,
         result.merchants,
         result.shoppers,
@@ -69,6 +71,7 @@ pub fn simulated(result: &Simulated) -> String {
         result.rounds,
         result.mode,
         result.privacy,
+        clip.unwrap_or_default(),
         table(&rows)
     )
 }

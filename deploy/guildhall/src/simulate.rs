@@ -34,6 +34,10 @@ pub struct Simulated {
     pub delta: Option<f64>,
     /// The unit of privacy.
     pub unit: &'static str,
+    /// The clip of the first round and the one after the last, of the model with privacy if there is one; none where it is
+    /// constant. Public like the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<[f64; 2]>,
     /// AUC of each way to a model.
     pub auc: AucTable,
 }
@@ -134,6 +138,7 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
         },
     );
     let (plain, noised) = federated?;
+    let clip = noised.as_ref().unwrap_or(&plain).clip.map(|last| [job.clipping.norm_l2, last]);
     let plain_scores = federated::score(job, &plain.released(), merchants)?;
     let noised_scores =
         noised.map(|model| federated::score(job, &model.released(), merchants)).transpose()?;
@@ -155,6 +160,7 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
         epsilon,
         delta,
         unit: job.privacy.unit().describe(),
+        clip,
         auc: baselines.compare(&plain_scores, noised_scores.as_ref()),
     })
 }

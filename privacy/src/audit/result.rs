@@ -39,7 +39,7 @@ pub struct Claim {
     pub bound: u64,
     /// σ_local.
     pub noise_standard_deviation_local: u64,
-    /// d.
+    /// Words of a release: d, and one more where the clip adapts.
     pub parameters: u64,
     /// Releases that add up.
     pub releases: u32,

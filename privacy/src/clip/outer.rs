@@ -8,7 +8,7 @@
 //! exactly on them before any is added. Against `add` on the written-out gradient only the float that scales the
 //! contribution may differ in its last bits.
 
-use super::{ClipOutcome, ShopperSum, add_wrapping, round};
+use super::{ClipOutcome, ShopperSum, add_wrapping, round, within_bound};
 
 /// Activations and outputs handled at a time.
 const BLOCK: usize = 64;
@@ -47,8 +47,12 @@ impl ShopperSum {
     /// When the layers are not d values together, or one has no inputs; the numbers are public.
     pub fn add_outer<'a>(&mut self, layers: impl Iterator<Item = OuterGradient<'a>> + Clone) -> ClipOutcome {
         let values: usize = layers.clone().map(|layer| layer.len()).sum();
-        assert_eq!(values, self.sum.len(), "a contribution has one value for each parameter");
-        let outcome = self.quantise_outer(layers.clone());
+        let expected = self.parameters.parameters();
+        assert_eq!(values, expected, "a contribution has one value for each parameter");
+        // The squares of f32 cannot overflow f64, so this is finite exactly where every factor is.
+        let norm = layers.clone().map(norm_squared).sum::<f64>().sqrt();
+        let outcome = self.quantise_outer(layers.clone(), norm);
+        self.indicate(norm * self.parameters.steps_per_unit());
         match outcome {
             ClipOutcome::Added => {
                 self.tally.added += 1;
@@ -62,9 +66,11 @@ impl ShopperSum {
 
     /// Writes the shopper's integers to `scratch`: for each layer the weight rows of outputs whose δ is not 0, one
     /// after the other without gaps, then room, then the bias.
-    fn quantise_outer<'a>(&mut self, layers: impl Iterator<Item = OuterGradient<'a>> + Clone) -> ClipOutcome {
-        // The squares of f32 cannot overflow f64, so this is finite exactly where every factor is.
-        let norm = layers.clone().map(norm_squared).sum::<f64>().sqrt();
+    fn quantise_outer<'a>(
+        &mut self,
+        layers: impl Iterator<Item = OuterGradient<'a>> + Clone,
+        norm: f64,
+    ) -> ClipOutcome {
         if !norm.is_finite() {
             return ClipOutcome::NonFinite;
         }
@@ -79,11 +85,8 @@ impl ShopperSum {
             write_weight(layer, scale, weight, &mut lanes);
             write_bias(layer.delta, scale, bias, &mut lanes);
         }
-        // Exact wherever it is at most B² ≤ 2^48, as in `quantise`: whole numbers, never negative, and every
-        // partial sum of a total below 2^53 is exact. Written so that NaN fails too.
-        let squares: f64 = lanes.iter().sum();
-        let bound = self.parameters.bound() as f64;
-        if squares <= bound * bound { ClipOutcome::Added } else { ClipOutcome::OverBound }
+        // Whole numbers, never negative, and every partial sum of a total below 2^53 is exact.
+        within_bound(&self.parameters, lanes.iter().sum())
     }
 
     /// Adds what [`Self::quantise_outer`] wrote.

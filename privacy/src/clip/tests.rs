@@ -4,18 +4,18 @@ use super::*;
 use crate::parameter::BOUND_MAX;
 use crate::test_environment::TestRandom;
 
-const D: usize = 37;
-const NORM: f64 = 0.6;
+pub(super) const D: usize = 37;
+pub(super) const NORM: f64 = 0.6;
 
 fn parameters(norm_l2: f64, bound: u64, d: usize) -> ClippingParameters {
     ClippingParameters::new(&ClippingSpec { norm_l2, bound }, d).expect("legal")
 }
 
-fn squares(vector: &[i64]) -> u128 {
+pub(super) fn squares(vector: &[i64]) -> u128 {
     vector.iter().map(|z| u128::from(z.unsigned_abs()).pow(2)).sum()
 }
 
-fn difference(a: &[i64], b: &[i64]) -> Vec<i64> {
+pub(super) fn difference(a: &[i64], b: &[i64]) -> Vec<i64> {
     a.iter().zip(b).map(|(a, b)| a.wrapping_sub(*b)).collect()
 }
 
@@ -26,16 +26,16 @@ fn alone(parameters: &ClippingParameters, contribution: &[f64]) -> (Vec<i64>, Cl
 }
 
 /// A vector of the given norm, give or take a rounding.
-fn with_norm(random: &mut TestRandom, norm: f64) -> Vec<f64> {
+pub(super) fn with_norm(random: &mut TestRandom, norm: f64) -> Vec<f64> {
     let direction: Vec<f64> = (0..D).map(|_| random.signed_unit()).collect();
     let length = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
     direction.iter().map(|x| x * (norm / length)).collect()
 }
 
-const KINDS: usize = 18;
+pub(super) const KINDS: usize = 18;
 
 /// One shopper of a kind, and the outcome it must have where that is certain.
-fn shopper(kind: usize, random: &mut TestRandom) -> (Vec<f64>, ClipOutcome) {
+pub(super) fn shopper(kind: usize, random: &mut TestRandom) -> (Vec<f64>, ClipOutcome) {
     use ClipOutcome::{Added, NonFinite};
     let grid = NORM / (1u64 << 20) as f64;
     let spoil = |mut vector: Vec<f64>, value: f64, at: usize| {

@@ -1,3 +1,4 @@
+use guildhall_shared::job::AdaptiveClip;
 use guildhall_shared::ring::RingOverflow;
 
 use super::*;
@@ -267,4 +268,59 @@ fn a_job_without_privacy_says_so() {
             && words.contains("593 parameters"),
         "{words}"
     );
+}
+
+fn adaptive(job: &JobSpec, indicator: u64) -> JobSpec {
+    let rule = AdaptiveClip { indicator, quantile: 0.5, rate: 0.2, norm_min: 0.01, norm_max: 100.0 };
+    JobSpec { adaptive_clip: Some(rule), ..job.clone() }
+}
+
+/// By hand: β = B/10 costs 1 − √0.99; the share has the noise σ·√(n/h)/(2βW), in either mode.
+#[test]
+fn a_clip_that_adapts_is_planned_with_what_it_costs_and_sees() {
+    let constant = job(35, 100, Some(4.0), 10_000);
+    let bound = constant.clipping.bound;
+    let adapting = adaptive(&constant, bound / 10);
+    for aggregation in [Aggregation::Masked, Aggregation::Plain] {
+        let mut adapting = adapting.clone();
+        adapting.round.aggregation = aggregation;
+        let report = PlanReport::new(&adapting, 9).expect("plans");
+        let plan = report.adaptive_clip.expect("adapts");
+        assert!((plan.length_lost - (1.0 - 0.99f64.sqrt())).abs() < 1e-6, "{plan:?}");
+        let PrivacySpec::Gaussian { noise_standard_deviation: sigma, .. } = constant.privacy else {
+            panic!("has noise")
+        };
+        let shares = if aggregation == Aggregation::Masked { 9.0 / 6.0 } else { 9.0f64 };
+        let expected = sigma as f64 * shares.sqrt() / (2.0 * (bound / 10) as f64 * 10_000.0);
+        assert!((plan.share_standard_deviation / expected - 1.0).abs() < 1e-4, "{plan:?}");
+        assert!(!plan.is_mostly_noise());
+        let words = report.to_string();
+        assert!(words.contains("the clip adapts: it starts at 0.6 and follows the 0.5 quantile"), "{words}");
+        assert!(
+            words.contains("length that it costs         0.50 %") && !words.contains("WARNING"),
+            "{words}"
+        );
+    }
+    // The charge is the constant clip's; only the signal is a little shorter.
+    let (before, after) = (masked(&constant, 9).0, masked(&adapting, 9).0);
+    assert_eq!((before.epsilon, before.epsilon_local), (after.epsilon, after.epsilon_local));
+    let longer = before.noise_over_clip / after.noise_over_clip;
+    assert!((longer - 0.99f64.sqrt()).abs() < 1e-5, "{longer}");
+}
+
+#[test]
+fn a_clip_that_would_follow_noise_is_warned_about() {
+    let few = adaptive(&job(35, 100, Some(1.0), 500), (1 << 20) / 10);
+    let report = PlanReport::new(&few, 9).expect("plans");
+    let plan = report.adaptive_clip.expect("adapts");
+    assert!(plan.share_standard_deviation > SHARE_NOISE_MAX, "{plan:?}");
+    assert!(report.to_string().contains("WARNING: that is mostly noise"), "{report}");
+    // Without noise the share is what it is.
+    let report = PlanReport::new(&adaptive(&job(35, 100, None, 10), 1), 9).expect("plans");
+    assert_eq!(report.adaptive_clip.map(|plan| plan.share_standard_deviation), Some(0.0));
+    assert!(report.to_string().contains("the clip adapts") && !report.to_string().contains("WARNING"));
+    // A constant clip is planned as before.
+    let report = PlanReport::new(&job(35, 60, Some(4.0), 10_000), 9).expect("plans");
+    assert_eq!(report.adaptive_clip, None);
+    assert!(!report.to_string().contains("adapts"));
 }

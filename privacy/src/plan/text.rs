@@ -20,6 +20,9 @@ impl Display for PlanReport {
         if let Some(obstacle) = &self.obstacle {
             writeln!(f, "  THIS JOB HAS NO ROUNDS with {} merchants: {obstacle}", self.merchants)?;
         }
+        if let Some(adaptive) = &self.adaptive_clip {
+            write!(f, "{adaptive}")?;
+        }
         let Some(noise) = &self.noise else {
             return writeln!(f, "  no noise: nothing protects a shopper from whoever reads the model");
         };

@@ -31,6 +31,7 @@ fn spec(job: &str, quorum: u32) -> JobSpec {
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
+        adaptive_clip: None,
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
             aggregation: Aggregation::Plain,

@@ -46,6 +46,7 @@ fn spec(rounds: u32, quorum: u32) -> JobSpec {
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
+        adaptive_clip: None,
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
             aggregation: Aggregation::Plain,

@@ -26,6 +26,7 @@ fn spec() -> JobSpec {
             average_last_rounds: 2,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
+        adaptive_clip: None,
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
             aggregation: Aggregation::Plain,

@@ -39,6 +39,7 @@ pub fn spec(parameters: usize, rounds: u32, quorum: u32, update_deadline_ms: u64
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
+        adaptive_clip: None,
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
             aggregation: Aggregation::Plain,

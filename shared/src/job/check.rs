@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Aggregation, ClippingSpec, JobSpec, PrivacySpec};
+use super::{
+    ADAPTIVE_NORM_MAX, ADAPTIVE_NORM_MIN, AdaptiveClip, Aggregation, ClippingSpec, JobSpec, PrivacySpec,
+};
 use crate::model_spec::{Architecture, PARAMETERS_MAX};
 use crate::optimizer::UpdateRule;
 use crate::task::{Task, Transform};
@@ -250,6 +252,47 @@ fn check_clipping(spec: &JobSpec, m: &mut Mistakes) {
             "clipping.bound",
             "at least 64·√d",
             bound,
+        );
+    }
+    if let Some(rule) = spec.adaptive_clip {
+        check_adaptive_clip(spec, rule, m);
+    }
+}
+
+/// Numbers that are not a number fail every comparison.
+fn check_adaptive_clip(spec: &JobSpec, rule: AdaptiveClip, m: &mut Mistakes) {
+    let ClippingSpec { norm_l2, bound } = spec.clipping;
+    let AdaptiveClip { indicator, quantile, rate, norm_min, norm_max } = rule;
+    let fits = (1..bound).contains(&indicator);
+    m.require(
+        fits,
+        "clipping.adaptive.indicator_share",
+        &format!("a share of {bound} that comes to 1 to {bound} - 1 steps"),
+        indicator,
+    );
+    m.require(quantile > 0.0 && quantile < 1.0, "clipping.adaptive.quantile", "a number in (0, 1)", quantile);
+    m.require(rate > 0.0 && rate <= 1.0, "clipping.adaptive.rate", "a number in (0, 1]", rate);
+    m.require(
+        norm_min >= ADAPTIVE_NORM_MIN && norm_min <= norm_l2,
+        "clipping.adaptive.norm_min",
+        &format!("a number from {ADAPTIVE_NORM_MIN:e} to clipping.norm_l2, {norm_l2}"),
+        norm_min,
+    );
+    m.require(
+        norm_max <= ADAPTIVE_NORM_MAX && norm_max >= norm_l2,
+        "clipping.adaptive.norm_max",
+        &format!("a number from clipping.norm_l2, {norm_l2}, to {ADAPTIVE_NORM_MAX:e}"),
+        norm_max,
+    );
+    // As for a constant clip, of the bound that is left.
+    if m.0.is_empty() && !matches!(spec.task, Task::Dummy { .. }) {
+        let d = spec.model().parameter_count() as u128;
+        let left = rule.bound_left(bound);
+        m.require(
+            u128::from(left).pow(2) >= 4096 * d,
+            "clipping.adaptive.indicator_share",
+            "a share that leaves at least 64·√d of clipping.bound to the contribution",
+            left,
         );
     }
 }

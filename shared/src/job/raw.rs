@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::check::{JobError, Mistakes, collect};
-use super::{Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use super::{AdaptiveClip, Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use crate::id::Name;
 use crate::model_spec::{Activation, Architecture};
 use crate::optimizer::{OptimizerSpec, UpdateRule};
@@ -107,6 +107,17 @@ struct RawClipping {
     norm_l2: f64,
     #[serde(default = "default_bound")]
     bound: u64,
+    adaptive: Option<RawAdaptiveClip>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAdaptiveClip {
+    indicator_share: f64,
+    quantile: f64,
+    rate: f64,
+    norm_min: f64,
+    norm_max: f64,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +182,7 @@ pub(super) fn parse(
     let task = task(raw.task, &mut mistakes);
     let architecture = architecture(raw.model, &task, &mut mistakes);
     let clipping = ClippingSpec { norm_l2: raw.clipping.norm_l2, bound: raw.clipping.bound };
+    let adaptive_clip = raw.clipping.adaptive.map(|raw| adaptive_clip(raw, clipping.bound, &mut mistakes));
     let privacy = match raw.privacy {
         RawPrivacy::Word(word) => {
             mistakes.require(word == "none", "privacy", "\"none\" or a table with epsilon and delta", &word);
@@ -195,6 +207,7 @@ pub(super) fn parse(
         rounds: raw.rounds,
         optimizer: optimizer(raw.optimizer),
         clipping,
+        adaptive_clip,
         privacy,
         round: RoundSpec {
             aggregation: raw.round.aggregation,
@@ -274,6 +287,16 @@ fn architecture(raw: Option<RawModel>, task: &Task, mistakes: &mut Mistakes) -> 
         (Some(RawModel::LogisticRegression), _) => Architecture::LogisticRegression,
         (Some(RawModel::Mlp { hidden, activation }), _) => Architecture::Mlp { hidden, activation },
     }
+}
+
+/// The share becomes whole steps here, once: what everybody computes with is the integer in the job.
+fn adaptive_clip(raw: RawAdaptiveClip, bound: u64, mistakes: &mut Mistakes) -> AdaptiveClip {
+    let RawAdaptiveClip { indicator_share, quantile, rate, norm_min, norm_max } = raw;
+    let share = indicator_share > 0.0 && indicator_share < 1.0;
+    mistakes.require(share, "clipping.adaptive.indicator_share", "a number in (0, 1)", indicator_share);
+    // One mistake is not reported twice.
+    let indicator = if share { (indicator_share * bound as f64) as u64 } else { 1 };
+    AdaptiveClip { indicator, quantile, rate, norm_min, norm_max }
 }
 
 fn optimizer(raw: RawOptimizer) -> OptimizerSpec {

@@ -41,6 +41,7 @@ fn job() -> JobSpec {
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
+        adaptive_clip: None,
         privacy: PrivacySpec::Gaussian {
             unit: Unit::Shopper,
             epsilon: 1.0,

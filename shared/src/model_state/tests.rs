@@ -18,6 +18,7 @@ fn job(rule: UpdateRule, average_last_rounds: u32) -> JobSpec {
         rounds: 4,
         optimizer: OptimizerSpec { rule, learning_rate: 0.1, average_last_rounds },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
+        adaptive_clip: None,
         privacy: PrivacySpec::None { unit: Unit::Row },
         round: RoundSpec {
             aggregation: Aggregation::Plain,
@@ -96,4 +97,101 @@ fn bad_bytes_are_refused() {
 fn a_sum_of_another_shape_is_refused() {
     let job = job(ADAM, 0);
     assert_eq!(ModelState::initial(&job).next(&job, &[0; 10]), Err(ShapeError { expected: 11, found: 10 }));
+}
+
+const RULE: AdaptiveClip =
+    AdaptiveClip { indicator: 1 << 17, quantile: 0.5, rate: 0.2, norm_min: 0.01, norm_max: 100.0 };
+
+fn adaptive_job(rule: UpdateRule) -> JobSpec {
+    JobSpec { adaptive_clip: Some(RULE), ..job(rule, 2) }
+}
+
+/// The layout is that from before clips could adapt, to the byte.
+#[test]
+fn a_constant_clip_is_no_part_of_the_state() {
+    let job = job(UpdateRule::Sgd { momentum: 0.0 }, 0);
+    let state = ModelState::initial(&job);
+    assert_eq!(state.clip, None);
+    assert_eq!(state.to_bytes().len(), 24 + 8 * (4 + 11 + 11));
+    let next = state.next(&job, &[3; 11]).expect("the right shape");
+    assert_eq!((next.clip, next.to_bytes().len()), (None, state.to_bytes().len()));
+    assert_eq!(next.clipping(&job), job.clipping);
+}
+
+#[test]
+fn a_clip_that_adapts_is_state_and_part_of_the_hash() {
+    let job = adaptive_job(ADAM);
+    let mut state = ModelState::initial(&job);
+    assert_eq!((state.clip, state.clipping(&job)), (Some(1.0), job.clipping));
+    for step in 0..4i64 {
+        let bytes = state.to_bytes();
+        assert_eq!(ModelState::from_bytes(&bytes, &job), Ok(state.clone()));
+        let other = ModelState { clip: state.clip.map(f64::next_up), ..state.clone() };
+        assert_ne!(state.hash(&job.model()), other.hash(&job.model()));
+        let sum: Vec<i64> = (0..12).map(|i| (i - 5) * 100_000 * (step + 1)).collect();
+        state = state.next(&job, &sum).expect("the right shape");
+    }
+    assert!(state.clip.is_some_and(|clip| clip < 0.9), "{:?}", state.clip);
+}
+
+/// The step is as long as the clip that the round trained with, and the next clip comes from the last word alone.
+#[test]
+fn a_sum_is_applied_on_the_grid_it_was_made_on() {
+    let sgd = UpdateRule::Sgd { momentum: 0.0 };
+    let job = adaptive_job(sgd);
+    let mut state = ModelState { clip: Some(4.0), ..ModelState::initial(&job) };
+    let mut sum = vec![1 << 20; 12];
+    // Everybody was within: 10 expected shoppers, each with β.
+    sum[11] = 10 << 17;
+    let before = state.weights.clone();
+    let next = state.next(&job, &sum).expect("the right shape");
+    for (before, after) in before.iter().zip(&next.weights) {
+        // rate · γ · z / W = 0.1 · 4 / 10
+        assert!((before - after - 0.04).abs() < 1e-15, "{before} {after}");
+    }
+    let expected = f64::from((4.0 * (-0.1f64).exp()) as f32);
+    assert_eq!(next.clip, Some(expected));
+    assert_eq!(next.clipping(&job).grid(), expected / f64::from(1 << 20));
+    // The rest of the sum has no say in the clip, nor the last word in the weights.
+    sum[..11].fill(-77);
+    assert_eq!(state.next(&job, &sum).expect("the right shape").clip, next.clip);
+    sum[11] = -sum[11];
+    sum[..11].fill(1 << 20);
+    let up = state.next(&job, &sum).expect("the right shape");
+    assert_eq!((up.weights, up.clip > next.clip), (next.weights, true));
+    state.clip = Some(RULE.norm_max);
+    assert_eq!(state.next(&job, &sum).expect("the right shape").clip, Some(RULE.norm_max));
+}
+
+#[test]
+fn hostile_words_move_the_clip_one_step_and_never_out_of_its_range() {
+    let job = adaptive_job(UpdateRule::Sgd { momentum: 0.0 });
+    for word in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX] {
+        let mut state = ModelState::initial(&job);
+        for _ in 0..80 {
+            let (clip, next) = (state.clip, state.next(&job, &[word; 12]).expect("the right shape"));
+            let moved = (next.clip.expect("adapts") / clip.expect("adapts")).ln().abs();
+            assert!(moved <= RULE.rate, "{word}: {clip:?} to {:?}", next.clip);
+            assert!(next.clip.is_some_and(|clip| (RULE.norm_min..=RULE.norm_max).contains(&clip)));
+            state = ModelState { clip: next.clip, ..ModelState::initial(&job) };
+        }
+    }
+}
+
+#[test]
+fn a_clip_out_of_its_range_and_a_sum_without_its_last_word_are_refused() {
+    let job = adaptive_job(ADAM);
+    let state = ModelState::initial(&job);
+    assert_eq!(state.next(&job, &[0; 11]), Err(ShapeError { expected: 12, found: 11 }));
+    assert_eq!(state.next(&job, &[0; 13]), Err(ShapeError { expected: 12, found: 13 }));
+    let with = |clip| ModelState { clip, ..state.clone() }.to_bytes();
+    for clip in [0.0, -1.0, 0.009, 100.1] {
+        let refused = ModelState::from_bytes(&with(Some(clip)), &job);
+        assert_eq!(refused, Err(ModelBytesError::Clip { expected: [0.01, 100.0], found: clip }));
+    }
+    assert_eq!(ModelState::from_bytes(&with(Some(f64::NAN)), &job), Err(ModelBytesError::NotFinite));
+    assert_eq!(ModelState::from_bytes(&with(None), &job), Err(ModelBytesError::Truncated));
+    let constant = JobSpec { adaptive_clip: None, ..job };
+    let left_over = ModelState::from_bytes(&with(Some(1.0)), &constant);
+    assert_eq!(left_over, Err(ModelBytesError::TrailingBytes(8)));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::id::Name;
-use crate::job::{ClippingSpec, RoundSpec, Unit};
+use crate::job::{AdaptiveClip, ClippingSpec, RoundSpec, Unit};
 use crate::model_spec::Architecture;
 use crate::optimizer::{OptimizerSpec, UpdateRule};
 use crate::secagg::{Graph, MaskGenerator};
@@ -24,6 +24,7 @@ fn job(aggregation: Aggregation) -> JobSpec {
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 20 },
+        adaptive_clip: None,
         privacy: PrivacySpec::Gaussian {
             unit: Unit::Shopper,
             epsilon: 1.0,
@@ -179,4 +180,19 @@ fn every_number_is_in_the_digest() {
     ];
     let distinct: std::collections::BTreeSet<&Digest> = changed.iter().collect();
     assert_eq!(distinct.len(), changed.len());
+}
+
+/// One word more, and not a number else: the ring is wide enough for B in every coordinate, and β < B.
+#[test]
+fn a_clip_that_adapts_costs_one_word() {
+    for aggregation in [Aggregation::Masked, Aggregation::Plain] {
+        let constant = job(aggregation);
+        let rule = AdaptiveClip { indicator: 1000, quantile: 0.5, rate: 0.2, norm_min: 0.1, norm_max: 10.0 };
+        let adaptive = JobSpec { adaptive_clip: Some(rule), ..constant.clone() };
+        let derive = |job: &JobSpec| RoundParameters::derive(job, 9).expect("fits");
+        let (before, after) = (derive(&constant), derive(&adaptive));
+        assert_eq!(after, RoundParameters { parameters: before.parameters + 1, ..before.clone() });
+        assert_eq!(before.parameters, constant.model().parameter_count() as u64);
+        assert_eq!(after.vector_bytes(), before.vector_bytes() + before.ring.bytes());
+    }
 }

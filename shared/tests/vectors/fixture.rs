@@ -177,6 +177,7 @@ fn job(bound: u64, generator: MaskGenerator) -> JobSpec {
             average_last_rounds: 0,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound },
+        adaptive_clip: None,
         privacy: PrivacySpec::Gaussian {
             unit: Unit::Shopper,
             epsilon: 4.0,

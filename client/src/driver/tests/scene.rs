@@ -54,11 +54,15 @@ impl Contributor for Contribution {
         Some(data())
     }
 
-    fn clipped_sum(&self, weights: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
+    fn clipped_sum(
+        &self,
+        _: &[f64],
+        clipping: &ClippingParameters,
+        _: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
         match self {
             Contribution::Known => {
-                let clipping = ClippingParameters::new(&job().clipping, weights.len()).unwrap();
-                let mut sum = ShopperSum::new(&clipping);
+                let mut sum = ShopperSum::new(clipping);
                 sum.add(&[0.5, -0.25, 0.0]);
                 Ok(sum.finish().0)
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use guildhall_privacy::update::DangerousPolicy;
 use guildhall_shared::digest::Digest;
-use guildhall_shared::job::{JobSpec, PrivacySpec, Unit};
+use guildhall_shared::job::{AdaptiveClip, JobSpec, PrivacySpec, Unit};
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::ring::RingVector;
 use guildhall_shared::round_parameters::RoundParameters;
@@ -76,5 +76,38 @@ fn a_masked_round_is_not_sealed_without_masks_nor_a_plain_one_with() {
     }
     for spec in [job(), unprotected(job())] {
         assert!(matches!(sealed(&spec, Masks::Given, true), Err(SealError::Masks { .. })));
+    }
+}
+
+/// The clip is that of the version the round trains from, and one word more is noised, masked and sealed, whatever training
+/// comes to.
+#[test]
+fn a_clip_that_adapts_is_the_versions_and_its_word_is_noised_like_all_others() {
+    let rule = AdaptiveClip { indicator: 102, quantile: 0.5, rate: 0.2, norm_min: 0.1, norm_max: 10.0 };
+    for (spec, masked) in [(masked_job(), true), (job(), false)] {
+        let spec = JobSpec { adaptive_clip: Some(rule), ..spec };
+        let sealed = |clip, contribution: Contribution| {
+            let order = TrainOrder {
+                sid: SID,
+                job: spec.digest(),
+                round: round(0, 0),
+                state: Arc::new(ModelState { clip: Some(clip), ..ModelState::initial(&spec) }),
+                parameters: RoundParameters::derive(&spec, 5).unwrap(),
+                masks: masked.then(|| MaskSet::new(SID, MaskGenerator::Aes256Ctr)),
+            };
+            let dangerous = DangerousPolicy { allow_privacy_none: false };
+            seal(&contribution, &mut Constant(1_000), dangerous, &spec, order).unwrap().hash()
+        };
+        let words = |integers: [i64; 4]| {
+            let ring = RoundParameters::derive(&spec, 5).unwrap().ring;
+            Digest::of_bytes(&RingVector::from_integers(ring, &integers).to_bytes())
+        };
+        assert_eq!(sealed(1.0, Contribution::Known), words([1512, 744, 1000, 1102]));
+        assert_eq!(sealed(2.0, Contribution::Known), words([1256, 872, 1000, 1102]));
+        // (0.5, −0.25, 0) is longer than half: clipped to b − √3/2 = √(1024² − 102²) − … = 1017.1
+        assert_eq!(sealed(0.5, Contribution::Known), words([1910, 545, 1000, 898]));
+        for nothing in [Contribution::Fails, Contribution::Panics] {
+            assert_eq!(sealed(1.0, nothing), words([1000; 4]));
+        }
     }
 }

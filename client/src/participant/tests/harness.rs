@@ -55,6 +55,7 @@ pub fn job() -> JobSpec {
             average_last_rounds: 2,
         },
         clipping: ClippingSpec { norm_l2: 1.0, bound: 1 << 10 },
+        adaptive_clip: None,
         privacy: PrivacySpec::Gaussian {
             unit: Unit::Shopper,
             epsilon: 1.0,

@@ -119,8 +119,8 @@ impl Staged {
             let round = RoundId { round: 0, attempt: 0 };
             stage.release(&mut stage.books()?, contributor, round, &state, Noise::Silent)
         };
-        let x_real = silent(&Shoppers::new(program, job, vec![false; included.len()])?)?.sum;
-        let shoppers = Shoppers::new(program, job, included.to_vec())?;
+        let x_real = silent(&Shoppers { program, included: vec![false; included.len()] })?.sum;
+        let shoppers = Shoppers { program, included: included.to_vec() };
         let x = silent(&shoppers)?.sum;
         let dimension = x.len();
         let (mut told, mut noise) = (vec![0.0; included.len()], vec![0i64; dimension]);
@@ -148,21 +148,19 @@ impl Staged {
 /// Ordinary shoppers and those canaries that are in; canary j points along axis j.
 struct Shoppers<'p> {
     program: &'p dyn Program,
-    clipping: ClippingParameters,
     included: Vec<bool>,
 }
 
-impl<'p> Shoppers<'p> {
-    fn new(program: &'p dyn Program, job: &JobSpec, included: Vec<bool>) -> Result<Self, CommandError> {
-        let clipping = ClippingParameters::new(&job.clipping, job.model().parameter_count());
-        Ok(Shoppers { program, clipping: clipping.context("the clip")?, included })
-    }
-}
-
 impl Contributor for Shoppers<'_> {
-    fn clipped_sum(&self, _: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
-        let (dimension, norm) = (self.clipping.parameters(), self.clipping.norm_l2());
-        let mut sum = ShopperSum::new(&self.clipping);
+    fn clipped_sum(
+        &self,
+        _: &[f64],
+        clipping: &ClippingParameters,
+        _: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
+        // In clips, so that the integers are the same in every round, whatever the clip.
+        let (dimension, norm) = (clipping.parameters(), clipping.norm_l2());
+        let mut sum = ShopperSum::new(clipping);
         let mut contribution = vec![0.0; dimension];
         for shopper in 0..ORDINARY {
             for (i, value) in contribution.iter_mut().enumerate() {

@@ -12,6 +12,7 @@ use guildhall_privacy::audit::{
     AuditResult, Check, Claim, LowerBounds, Tier, honest_shares, never, reach, sensitivity, separation,
 };
 use guildhall_shared::id::RoundId;
+use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
 
 use super::CODE;
@@ -40,9 +41,13 @@ pub struct MechanismAudit {
 impl MechanismAudit {
     /// Audits a program.
     pub fn run(self, program: &dyn Program) -> Result<AuditResult, CommandError> {
+        self.run_job(program, &Arc::new(shop::job()?))
+    }
+
+    /// Audits a program with a job over the shop's rows.
+    pub fn run_job(self, program: &dyn Program, job: &Arc<JobSpec>) -> Result<AuditResult, CommandError> {
         let folder = Folder::temporary()?;
-        let job = Arc::new(shop::job()?);
-        let stage = Stage::new(program, &job, self.merchants)?;
+        let stage = Stage::new(program, job, self.merchants)?;
         let scene = Scene { stage: &stage, program, folder: folder.path() };
         let claim = stage.claim(1)?;
         let mut checks = vec![honest_shares(
@@ -126,12 +131,14 @@ impl Scene<'_> {
             .collect()
     }
 
-    /// The model released before a round: the first one, then others that the merchant's rows had no part in.
+    /// The model released before a round: the first one, then others that the merchant's rows had no part in; with other
+    /// clips, where the job's adapts.
     fn model(&self, round: u32) -> Arc<ModelState> {
         let mut state = ModelState::initial(self.stage.job());
         for (i, weight) in state.weights.iter_mut().enumerate() {
             *weight += f64::from(round) * ((i as f64 * 0.37 + f64::from(round) * 0.71).fract() - 0.5);
         }
+        state.clip = state.clip.map(|clip| clip * [1.0, 0.25, 3.0][round as usize % 3]);
         Arc::new(state)
     }
 

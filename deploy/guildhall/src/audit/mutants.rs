@@ -14,7 +14,7 @@ use guildhall_shared::round_parameters::RoundParameters;
 use super::program::{Program, Silent};
 use super::scripted::Scripted;
 use super::shop::{INPUTS, Shop, Shopper};
-use crate::error::{CommandError, Context as _};
+use crate::error::CommandError;
 
 #[cfg(all(feature = "audit-mutants", not(debug_assertions)))]
 compile_error!(
@@ -80,10 +80,8 @@ impl Program for Mutated<'_> {
             Mutant::ClipOff | Mutant::PersonalStateLeaks | Mutant::FittedNormaliser => self.mutant,
             _ => return self.sound.contributor(shop, job),
         };
-        let clipping =
-            ClippingParameters::new(&job.clipping, job.model().parameter_count()).context("the clip")?;
         let kept = Mutex::new([0.0; INPUTS + 1]);
-        Ok(Arc::new(Handmade { shoppers: shop.shoppers().to_vec(), clipping, fault, kept }))
+        Ok(Arc::new(Handmade { shoppers: shop.shoppers().to_vec(), fault, kept }))
     }
 
     fn add(&self, sum: &mut ShopperSum, contribution: &[f64]) {
@@ -127,7 +125,6 @@ fn add_in_pieces(sum: &mut ShopperSum, contribution: &[f64]) {
 /// A logistic regression written again, with room for a fault in it.
 struct Handmade {
     shoppers: Vec<Shopper>,
-    clipping: ClippingParameters,
     fault: Mutant,
     /// What the merchant keeps from round to round.
     kept: Mutex<[f64; INPUTS + 1]>,
@@ -155,11 +152,16 @@ impl Handmade {
 }
 
 impl Contributor for Handmade {
-    fn clipped_sum(&self, weights: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
+    fn clipped_sum(
+        &self,
+        weights: &[f64],
+        clipping: &ClippingParameters,
+        _: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let weights: Vec<f64> = weights.iter().zip(*kept).map(|(w, k)| w + k).collect();
         let centre = if self.fault == Mutant::FittedNormaliser { self.centre() } else { [0.0; INPUTS] };
-        let mut sum = ShopperSum::new(&self.clipping);
+        let mut sum = ShopperSum::new(clipping);
         for shopper in &self.shoppers {
             let gradient = Self::gradient(shopper, &weights, &centre);
             match self.fault {

@@ -79,15 +79,19 @@ pub struct Stage<'p> {
     parameters: RoundParameters,
     protection: Protection,
     members: Members,
-    nobody: Nobody,
 }
 
 /// A merchant whose shoppers the auditor has left out: they would cancel.
-struct Nobody(ClippingParameters);
+struct Nobody;
 
 impl Contributor for Nobody {
-    fn clipped_sum(&self, _: &[f64], _: RoundId) -> Result<ClippedSum, ContributionError> {
-        Ok(ClippedSum::zero(&self.0))
+    fn clipped_sum(
+        &self,
+        _: &[f64],
+        clipping: &ClippingParameters,
+        _: RoundId,
+    ) -> Result<ClippedSum, ContributionError> {
+        Ok(ClippedSum::zero(clipping))
     }
 }
 
@@ -102,14 +106,13 @@ impl<'p> Stage<'p> {
         // What the job itself cannot have is refused before anything of the program is believed.
         RoundParameters::derive(job, merchants).context("the rounds of the job")?;
         let parameters = program.parameters(job, merchants)?;
-        let clipping = ClippingParameters::new(&job.clipping, job.model().parameter_count());
+        ClippingParameters::of_round(job, &ModelState::initial(job)).context("the clip")?;
         Ok(Stage {
             program,
             job: Arc::clone(job),
             digest: job.digest(),
             protection: Protection::of(&parameters, &job.privacy),
             members: Members::fewest(job, merchants),
-            nobody: Nobody(clipping.context("the clip")?),
             parameters,
         })
     }
@@ -157,7 +160,7 @@ impl<'p> Stage<'p> {
         let mut shares = Vec::with_capacity(self.members.honest as usize);
         for index in 0..self.members.honest as u16 {
             let merchant = MerchantIndex(index);
-            let contributor: &dyn Contributor = if index == 0 { audited } else { &self.nobody };
+            let contributor: &dyn Contributor = if index == 0 { audited } else { &Nobody };
             let sealed = self.update(contributor, merchant, round, sid, state, noise)?;
             let words = books.commit(merchant, &self.terms(), sid, round, sealed)?;
             sum.add_bytes(&words).context("the sum")?;

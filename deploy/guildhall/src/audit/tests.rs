@@ -8,7 +8,7 @@ use guildhall_client::driver::contribution::Contributor;
 use guildhall_privacy::audit::{AuditResult, Verdict};
 use guildhall_privacy::noise::NoiseSource;
 use guildhall_shared::id::{MerchantIndex, RoundId};
-use guildhall_shared::job::{Aggregation, JobSpec};
+use guildhall_shared::job::{AdaptiveClip, Aggregation, JobSpec};
 
 use super::canaries::{CanaryAudit, staging_job};
 use super::mechanism::MechanismAudit;
@@ -262,4 +262,61 @@ fn what_cannot_be_audited_is_refused() {
     open.privacy = guildhall_shared::job::PrivacySpec::None { unit: guildhall_shared::job::Unit::Shopper };
     let stage = Stage::new(&program, &Arc::new(open), 5).expect("has rounds");
     assert!(stage.claim(1).is_err_and(|error| error.to_string().contains("privacy = \"none\"")));
+}
+
+/// The audit's job with a clip that adapts: half of B says whether it was kept, so the worst shopper has √¾ of B for its
+/// contribution and needs both to fill B.
+fn adaptive_job(norm_l2: f64) -> Arc<JobSpec> {
+    let mut job = shop::job().expect("good");
+    job.clipping.norm_l2 = norm_l2;
+    let indicator = job.clipping.bound / 2;
+    job.adaptive_clip =
+        Some(AdaptiveClip { indicator, quantile: 0.5, rate: 0.2, norm_min: 1e-3, norm_max: 1e6 });
+    job.check().expect("good");
+    Arc::new(job)
+}
+
+/// The worst shopper's contribution at model 0 is 1,323 long. A clip of 1 says −β about it; one of 1,400, to which it is
+/// shortened all the same, says β. Present against empty is the whole of B in both.
+#[test]
+fn a_sound_program_passes_with_a_clip_that_adapts_at_its_worst() {
+    for norm_l2 in [1.0, 1_400.0] {
+        let job = adaptive_job(norm_l2);
+        for seed in 0..count(2, 200) {
+            let audit = MechanismAudit { runs: 1_000, merchants: 5 };
+            let result = audit.run_job(&Repeatable(seed), &job).expect("runs");
+            assert_eq!(result.verdict, Verdict::Pass, "clip {norm_l2}, seed {seed}: {:#?}", result.checks);
+            assert!(result.lower_bounds.epsilon_gaussian > 8.0, "the shopper was not there to be found");
+            let filled = result.checks.iter().find(|check| check.subject.contains("fills the clip"));
+            assert_eq!(filled.map(|check| check.verdict), Some(Verdict::Pass));
+        }
+    }
+}
+
+#[test]
+fn mutants_are_broken_with_a_clip_that_adapts_too() {
+    let job = adaptive_job(1.0);
+    for (mutant, expected) in [
+        (Mutant::ClipOff, "longest change by one shopper"),
+        (Mutant::FittedNormaliser, "other shoppers moved when one was emptied"),
+        (Mutant::NoiseHalved, "noise on the sum"),
+    ] {
+        let program = Mutated { sound: &Repeatable(1), mutant };
+        let result = MechanismAudit { runs: 1_000, merchants: 5 }.run_job(&program, &job).expect("runs");
+        let found = result.checks.iter().find(|check| check.subject == expected).expect("is checked");
+        assert_eq!((result.verdict, found.verdict), (Verdict::Broken, Verdict::Broken), "{mutant:?}");
+    }
+}
+
+#[test]
+fn a_sound_program_passes_with_canaries_and_a_clip_that_adapts() {
+    let mut job = staging_job(8.0).expect("good");
+    let indicator = job.clipping.bound / 10;
+    job.adaptive_clip =
+        Some(AdaptiveClip { indicator, quantile: 0.5, rate: 0.2, norm_min: 1e-3, norm_max: 1e3 });
+    let job = Arc::new(job);
+    for seed in 0..count(2, 100) {
+        let result = tier_b(&Repeatable(seed), &job, seed);
+        assert_eq!(result.verdict, Verdict::Pass, "seed {seed}: {:#?}", result.checks);
+    }
 }

@@ -161,3 +161,96 @@ fn the_way_to_aggregate_is_in_the_jobs_digest() {
         jobs.iter().map(|keys| with_round(keys).expect("a good job").digest()).collect();
     assert_eq!(digests.len(), jobs.len());
 }
+
+const ADAPTIVE: &str = "[clipping.adaptive]\nindicator_share = 0.1\nquantile = 0.5\nrate = 0.2\nnorm_min = 0.01\nnorm_max = 100.0\n";
+
+fn adaptive(table: &str) -> Result<JobSpec, JobError> {
+    parse(&GOOD.replace("[privacy]\n", &format!("{table}\n[privacy]\n")), &Fixed).map(|(spec, _)| spec)
+}
+
+#[test]
+fn a_clip_can_adapt() {
+    let spec = adaptive(ADAPTIVE).expect("a good job");
+    let expected =
+        AdaptiveClip { indicator: 104_857, quantile: 0.5, rate: 0.2, norm_min: 0.01, norm_max: 100.0 };
+    assert_eq!(spec.adaptive_clip, Some(expected));
+    assert_eq!(spec.words(), spec.model().parameter_count() + 1);
+    let constant = adaptive("").expect("a good job");
+    assert_eq!((constant.adaptive_clip, constant.words()), (None, spec.model().parameter_count()));
+    assert_eq!(JobSpec { adaptive_clip: None, ..spec.clone() }, constant);
+    assert_ne!(spec.digest(), constant.digest());
+    // Without noise as well.
+    let text = GOOD
+        .replace("[privacy]\nepsilon = 1.0\ndelta = 1e-5\n", ADAPTIVE)
+        .replace("unit =", "privacy = \"none\"\nunit =");
+    assert_eq!(parse(&text, &Fixed).expect("a good job").0.adaptive_clip, Some(expected));
+}
+
+#[test]
+fn rules_that_are_none_are_refused_with_the_key_what_was_expected_and_what_was_found() {
+    for (key, found, expected) in [
+        ("indicator_share", "0.0", "a number in (0, 1), found 0.0"),
+        ("indicator_share", "1.0", "a number in (0, 1), found 1.0"),
+        ("indicator_share", "nan", "a number in (0, 1), found NaN"),
+        ("indicator_share", "1e-9", "1 to 1048576 - 1 steps, found 0"),
+        ("quantile", "0.0", "a number in (0, 1), found 0.0"),
+        ("quantile", "1.0", "a number in (0, 1), found 1.0"),
+        ("quantile", "nan", "a number in (0, 1), found NaN"),
+        ("rate", "0.0", "a number in (0, 1], found 0.0"),
+        ("rate", "1.5", "a number in (0, 1], found 1.5"),
+        ("norm_min", "0.0", "a number from 1e-30 to clipping.norm_l2, 2, found 0.0"),
+        ("norm_min", "2.5", "a number from 1e-30 to clipping.norm_l2, 2, found 2.5"),
+        ("norm_max", "1.5", "a number from clipping.norm_l2, 2, to 1e30, found 1.5"),
+        ("norm_max", "inf", "a number from clipping.norm_l2, 2, to 1e30, found inf"),
+        ("norm_max", "nan", "a number from clipping.norm_l2, 2, to 1e30, found NaN"),
+    ] {
+        let keys = ADAPTIVE.lines().map(|line| match line.starts_with(key) {
+            true => format!("{key} = {found}"),
+            false => line.to_string(),
+        });
+        let table: Vec<String> = keys.collect();
+        let mistakes = adaptive(&table.join("\n")).expect_err(key).mistakes;
+        let [mistake] = &mistakes[..] else { panic!("expected one mistake, found {mistakes:?}") };
+        assert!(mistake.starts_with(&format!("clipping.adaptive.{key}: expected")), "{mistake}");
+        assert!(mistake.contains(expected), "{mistake}");
+    }
+    for key in ["indicator_share", "quantile", "rate", "norm_min", "norm_max"] {
+        let without: Vec<&str> = ADAPTIVE.lines().filter(|line| !line.starts_with(key)).collect();
+        let error = adaptive(&without.join("\n")).expect_err(key).to_string();
+        assert!(error.contains(&format!("missing field `{key}`")), "{error}");
+    }
+    assert!(adaptive(&format!("{ADAPTIVE}start = 1.0")).expect_err("unknown").to_string().contains("start"));
+}
+
+/// d = 21 asks for 294 steps: B = 300 holds them, what β = 150 leaves of it does not.
+#[test]
+fn an_indicator_that_leaves_too_coarse_a_grid_is_refused() {
+    let text = GOOD.replace("norm_l2 = 2.0", "norm_l2 = 2.0\nbound = 300");
+    let with = |share: &str| {
+        let table = ADAPTIVE.replace("indicator_share = 0.1", &format!("indicator_share = {share}"));
+        parse(&text.replace("[privacy]\n", &format!("{table}\n[privacy]\n")), &Fixed)
+    };
+    assert!(with("0.1").is_ok());
+    let error = with("0.5").expect_err("too coarse").to_string();
+    let expected = "clipping.adaptive.indicator_share: expected a share that leaves at least 64·√d of clipping.bound to the contribution, found 259";
+    assert!(error.contains(expected), "{error}");
+}
+
+/// What comes over the wire did not go through a share.
+#[test]
+fn a_rule_over_the_wire_is_checked_like_one_from_a_file() {
+    let good = adaptive(ADAPTIVE).expect("a good job");
+    let rule = good.adaptive_clip.expect("adapts");
+    for bad in [
+        AdaptiveClip { indicator: 0, ..rule },
+        AdaptiveClip { indicator: 1 << 20, ..rule },
+        AdaptiveClip { indicator: u64::MAX, ..rule },
+        AdaptiveClip { quantile: f64::NAN, ..rule },
+        AdaptiveClip { rate: f64::INFINITY, ..rule },
+        AdaptiveClip { norm_min: f64::NAN, ..rule },
+        AdaptiveClip { norm_max: 1e31, ..rule },
+    ] {
+        let refused = JobSpec { adaptive_clip: Some(bad), ..good.clone() }.check();
+        assert!(refused.is_err_and(|error| error.to_string().contains("clipping.adaptive.")), "{bad:?}");
+    }
+}
