@@ -396,7 +396,8 @@ def main():
     data = bytes.fromhex((FOLDER / "ledger_64.export.hex").read_text())
     expected, found = json.loads((FOLDER / "ledger_64.json").read_text()), read_export(data)
     assert abs(found.pop("epsilon_spent") - expected.pop("epsilon_spent")) < 1e-9, "epsilon"
-    digest, count = bytes.fromhex(expected.pop("data_digest")), expected.pop("trainings_of_the_data")
+    secret, file = (bytes.fromhex(expected.pop(name)) for name in ("data_secret", "data_file"))
+    digest, count = labelled("guildhall data files v1", secret, file), expected.pop("trainings_of_the_data")
     tags = found.pop("tags")
     assert count == sum(labelled("guildhall dataset tag v1", salt, digest) == tag for salt, tag in tags), "tags of the data"
     assert found == expected, f"expected {expected}, found {found}"

@@ -130,6 +130,11 @@ impl Folder {
         self.0.join("participation.key")
     }
 
+    /// The secret under which the ledger's tags name the data. Whoever is to check them is shown it with the data.
+    pub fn data_secret(&self) -> PathBuf {
+        self.0.join("data.secret")
+    }
+
     /// The privacy ledger's folder.
     pub fn ledger(&self) -> PathBuf {
         self.0.join("ledger")

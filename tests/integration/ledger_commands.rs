@@ -81,7 +81,8 @@ fn a_folder_is_exported_verified_and_an_entry_proved_to_a_third_party() {
     let object: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(object["verdict"], "good");
     let rows = desk.write("rows", b"no rows of anybody's");
-    let (said, _) = expect(0, &["verify", &export, "--data", &rows]);
+    let secret = desk.write("secret", hex::encode([0x5E; 32]).as_bytes());
+    let (said, _) = expect(0, &["verify", &export, "--data", &rows, "--data-secret", &secret]);
     assert!(said.contains("0 of 13 trainings with a tag of their data read these files"), "{said}");
     let older = desk.write("older", &fixture.note());
     expect(0, &["verify", &export, "--checkpoint", &older]);

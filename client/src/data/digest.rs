@@ -9,16 +9,17 @@ use guildhall_shared::digest::Digest;
 use super::config::DataConfig;
 use super::error::DataError;
 
-/// Of the file of rows and, where there is one, the list of test rows, as they are now. Schema and task are not in it.
+/// Of the file of rows and, where there is one, the list of test rows, as they are now, under the merchant's secret. Schema
+/// and task are not in it.
 ///
 /// # Privacy
 /// It stays in this process: whoever has it can tell which ledger entries are of these data.
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read.
-pub fn digest(config: &DataConfig) -> Result<DataDigest, DataError> {
+pub fn digest(config: &DataConfig, secret: &[u8; 32]) -> Result<DataDigest, DataError> {
     let files = std::iter::once(config.path.as_path()).chain(config.test_rows.as_deref());
-    Ok(DataDigest::of_files(&files.map(of_file).collect::<Result<Vec<_>, _>>()?))
+    Ok(DataDigest::of_files(secret, &files.map(of_file).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn of_file(path: &Path) -> Result<Digest, DataError> {

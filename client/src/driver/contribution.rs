@@ -127,7 +127,8 @@ impl FromData {
         job: Digest,
     ) -> Result<Self, ContributionError> {
         let error = |error: &dyn std::fmt::Display| ContributionError(error.to_string());
-        let digest = data::digest(data).map_err(|e| error(&e))?;
+        let secret = read_or_draw_secret(&config.folder.data_secret()).map_err(|e| error(&e))?;
+        let digest = data::digest(data, &secret).map_err(|e| error(&e))?;
         let (splits, _) = data::load(data, &spec.task).map_err(|e| error(&e))?;
         let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {

@@ -28,8 +28,8 @@ fn verify_export(arguments: &LedgerVerifyArgs) -> Result<(), CommandError> {
     let export = read(&arguments.path)?;
     let older = arguments.checkpoint.as_deref().map(read).transpose()?;
     let mut found = verify(&export, older.as_deref());
-    if !arguments.data.is_empty() {
-        found.remarks.push(data::trainings(&found, &arguments.data)?);
+    if let Some(secret) = &arguments.data_secret {
+        found.remarks.push(data::trainings(&found, &arguments.data, secret)?);
     }
     output::print(arguments.json, &found, || found.to_string())?;
     judge(&arguments.path, &found)

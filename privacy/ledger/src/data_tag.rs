@@ -1,8 +1,11 @@
 //! Which data a training read, in a form that says nothing to whoever does not know the data. [core]
 //!
-//! A tag is D(`guildhall dataset tag v1`; salt, digest of the data) with a fresh salt beside it. Whoever is shown the data, or
-//! told their digest, can test it; two tags of the same data cannot be linked by anybody else. *Privacy*: this hides as much
-//! as the digest is hard to guess. Somebody who can write down the whole file can test the guess.
+//! A tag is D(`guildhall dataset tag v1`; salt, d) with a fresh salt beside it, and d a digest of the files under a secret of the
+//! merchant's. Whoever is shown the files and told the secret can test it; nobody else learns anything from it, nor can link two.
+//!
+//! # Privacy
+//! Without the secret, whoever knows every row but one shopper's could try that shopper present and absent: the very
+//! question that differential privacy leaves open. So an export alone answers it to nobody.
 
 use std::fmt;
 
@@ -23,15 +26,11 @@ impl fmt::Debug for DataDigest {
 }
 
 impl DataDigest {
-    /// Of the SHA-256 of each file, in the order of the configuration. A single file's is the digest itself.
-    pub fn of_files(files: &[Digest]) -> Self {
-        match files {
-            [one] => DataDigest(*one),
-            several => {
-                let parts: Vec<&[u8]> = several.iter().map(|file| &file.0[..]).collect();
-                DataDigest(Digest::of(FILES_LABEL, &parts))
-            }
-        }
+    /// Of the SHA-256 of each file, in the order of the configuration, under the merchant's secret.
+    pub fn of_files(secret: &[u8; 32], files: &[Digest]) -> Self {
+        let parts: Vec<&[u8]> =
+            std::iter::once(&secret[..]).chain(files.iter().map(|file| &file.0[..])).collect();
+        DataDigest(Digest::of(FILES_LABEL, &parts))
     }
 }
 
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     fn data(byte: u8) -> DataDigest {
-        DataDigest::of_files(&[Digest([byte; 32])])
+        DataDigest::of_files(&[9; 32], &[Digest([byte; 32])])
     }
 
     #[test]
@@ -80,10 +79,20 @@ mod tests {
         let all = [vec![a], vec![b], vec![a, b], vec![b, a], vec![]];
         for (i, one) in all.iter().enumerate() {
             for (j, other) in all.iter().enumerate() {
-                let same = DataDigest::of_files(one) == DataDigest::of_files(other);
+                let same = DataDigest::of_files(&[9; 32], one) == DataDigest::of_files(&[9; 32], other);
                 assert_eq!(same, i == j, "{i} and {j}");
             }
         }
+    }
+
+    #[test]
+    fn whoever_knows_the_files_but_not_the_secret_cannot_test_a_tag() {
+        let files = [Digest([7; 32])];
+        let tag = DataTag::new([1; 32], &DataDigest::of_files(&[9; 32], &files));
+        for secret in [[0; 32], [8; 32], [1; 32]] {
+            assert!(!tag.is_of(&DataDigest::of_files(&secret, &files)));
+        }
+        assert!(!tag.is_of(&DataDigest(files[0])), "nor with the file's digest itself");
     }
 
     #[test]

@@ -267,7 +267,7 @@ fn masked_rounds_without_privacy_are_masked_nevertheless() {
 fn a_commit_says_which_data_were_read_to_whoever_knows_them() {
     let dir = tempfile::tempdir().expect("a folder");
     let (mut ledger, _) = Ledger::open(dir.path(), LIMIT).expect("opens");
-    let data = |byte| DataDigest::of_files(&[Digest([byte; 32])]);
+    let data = |byte| DataDigest::of_files(&[9; 32], &[Digest([byte; 32])]);
     for (round, read) in [None, Some(data(7)), Some(data(7)), Some(data(8)), None].into_iter().enumerate() {
         ledger.trains_on(read);
         let reserved = ledger.reserve(ask("job", round as u32, gaussian(BOUND * 20))).expect("room");

@@ -43,8 +43,11 @@ pub struct LedgerVerifyArgs {
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
     /// A merchant's data file, or two: with its list of test rows. Says which trainings read them
-    #[arg(long, num_args = 1..=2, value_name = "FILE")]
+    #[arg(long, num_args = 1..=2, value_name = "FILE", requires = "data_secret")]
     pub data: Vec<PathBuf>,
+    /// The file data.secret in the merchant's folder: without it nobody can tell which data a training read
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub data_secret: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

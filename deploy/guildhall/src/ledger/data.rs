@@ -1,8 +1,9 @@
 //! Which trainings read the data that an auditor is shown.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use guildhall_client::folder::read_secret;
 use guildhall_ledger::data_tag::DataDigest;
 use guildhall_ledger::verify::Verification;
 use guildhall_shared::digest::Digest;
@@ -12,11 +13,16 @@ use crate::error::{CommandError, Context as _};
 /// More entries than this are counted and not named.
 const NAMED_MAX: usize = 20;
 
-/// In a sentence: how many COMMIT entries have a tag of these files, and which.
-pub(super) fn trainings(found: &Verification, files: &[PathBuf]) -> Result<String, CommandError> {
+/// In a sentence: how many COMMIT entries have a tag of these files under the merchant's secret, and which.
+pub(super) fn trainings(
+    found: &Verification,
+    files: &[PathBuf],
+    secret: &Path,
+) -> Result<String, CommandError> {
+    let secret = read_secret(secret).context("the secret of the data")?;
     let digests =
         files.iter().map(|path| File::open(path).and_then(Digest::of_reader).context(path.display()));
-    let data = DataDigest::of_files(&digests.collect::<Result<Vec<_>, _>>()?);
+    let data = DataDigest::of_files(&secret, &digests.collect::<Result<Vec<_>, _>>()?);
     let committed =
         found.account.sessions().filter_map(|(_, session)| Some((session.committed_at?, session.data)));
     let tags: Vec<(u64, _)> = committed.collect();

@@ -31,8 +31,12 @@ pub fn policy(epsilon: f64) -> Event {
 }
 
 /// The digest of the data that every training reads.
+pub const DATA_SECRET: [u8; 32] = [0x5E; 32];
+pub const DATA_FILE: Digest = Digest([0xDA; 32]);
+
+/// The data that trainings read, under the merchant's secret.
 pub fn data() -> DataDigest {
-    DataDigest::of_files(&[Digest([0xDA; 32])])
+    DataDigest::of_files(&DATA_SECRET, &[DATA_FILE])
 }
 
 /// A secret of one byte's choice, and another for each place.

@@ -12,7 +12,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::identity::IdentityKey;
 use guildhall_shared::tree_head::TreeHead;
 
-use super::fixture::{Fixture, OWN, data};
+use super::fixture::{DATA_SECRET, Fixture, OWN, data};
 
 fn text(note: &SignedNote) -> Vec<u8> {
     note.to_text().into_bytes()
@@ -219,7 +219,7 @@ fn whoever_knows_the_data_finds_the_trainings_that_read_them() {
     let committed = found.account.sessions().filter(|(_, session)| session.committed_at.is_some()).count();
     assert!(tags.len() > 8 && tags.len() < committed);
     assert!(tags.iter().all(|tag| tag.is_of(&data())));
-    let other = DataDigest::of_files(&[Digest([0xDB; 32])]);
+    let other = DataDigest::of_files(&DATA_SECRET, &[Digest([0xDB; 32])]);
     assert!(!tags.iter().any(|tag| tag.is_of(&other)));
     for (place, tag) in tags.iter().enumerate() {
         assert!(tags[..place].iter().all(|other| other.tag != tag.tag && other.salt != tag.salt));

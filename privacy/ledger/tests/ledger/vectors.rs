@@ -13,7 +13,7 @@ use guildhall_ledger::proof::EntryProof;
 use guildhall_ledger::verify::verify;
 use guildhall_shared::digest::Digest;
 
-use super::fixture::{Fixture, data};
+use super::fixture::{DATA_FILE, DATA_SECRET, Fixture, data};
 
 const SIZE_MAX: u64 = 300;
 
@@ -126,7 +126,7 @@ fn an_export_and_a_proof_are_as_written_down() {
     let epsilon = found.epsilon_spent;
     let text = format!(
         "{{\n \"entries\": {},\n \"root\": \"{}\",\n \"origin\": \"{}\",\n \"owner_key\": \"{}\",\n \"first_owner_key\": \"{}\",\n \"rotations\": {},\n \
-         \"data_digest\": \"{}\",\n \"trainings_of_the_data\": {},\n \"federation_key\": \"{}\",\n \
+         \"data_secret\": \"{}\",\n \"data_file\": \"{}\",\n \"trainings_of_the_data\": {},\n \"federation_key\": \"{}\",\n \
          \"pico_rho_spent\": \"{}\",\n \"epsilon_spent\": {epsilon},\n \"budget_epsilon\": {},\n \"budget_delta\": {:e},\n \
          \"certificates\": {},\n \"merchants_that_saw_it\": {},\n \"server_saw_it_unix_s\": {}\n}}\n",
         found.entries,
@@ -135,7 +135,8 @@ fn an_export_and_a_proof_are_as_written_down() {
         found.owner_key.expect("known"),
         Digest(fixture.first_owner().key.0),
         found.account.rotations.len(),
-        Digest([0xDA; 32]),
+        Digest(DATA_SECRET),
+        DATA_FILE,
         found.account.sessions().filter(|(_, one)| one.data.is_some_and(|tag| tag.is_of(&data()))).count(),
         found.federation_key.expect("known"),
         found.spent.pico(),
