@@ -31,6 +31,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use guildhall_ledger::book::now_unix_s;
 use guildhall_ledger::{AuditFinding, Handover};
 use guildhall_privacy::noise::{BulkNoise, NoiseSource};
 use guildhall_privacy::update::SealedUpdate;
@@ -135,10 +136,7 @@ pub async fn run_with(
 /// # Errors
 /// [`ClientError::Ledger`] while the client runs: its ledger is locked then.
 pub async fn record_audit(config: ClientConfig, finding: AuditFinding) -> Result<(), ClientError> {
-    let membership = config.folder.membership()?;
-    let sources = Sources::real(&config);
-    let client = Client::open(config, sources, membership, Arc::new(|_| {})).await?;
-    client.books.record_audit(finding).await
+    record(config, guildhall_ledger::Event::Audit { finding, time_unix_s: now_unix_s() }).await
 }
 
 /// Records in the ledger of a client that does not run that it was handed to somebody, and signs its checkpoint.
@@ -146,10 +144,14 @@ pub async fn record_audit(config: ClientConfig, finding: AuditFinding) -> Result
 /// # Errors
 /// [`ClientError::Ledger`] while the client runs, and where the ledger never stood where the handover says.
 pub async fn record_export(config: ClientConfig, handover: Handover) -> Result<(), ClientError> {
+    record(config, guildhall_ledger::Event::Export { handover, time_unix_s: now_unix_s() }).await
+}
+
+async fn record(config: ClientConfig, note: guildhall_ledger::Event) -> Result<(), ClientError> {
     let membership = config.folder.membership()?;
     let sources = Sources::real(&config);
     let client = Client::open(config, sources, membership, Arc::new(|_| {})).await?;
-    client.books.record_export(handover).await
+    client.books.note(note).await
 }
 
 /// Serves the newest version in the folder, without a server and without rounds, until `shutdown`.

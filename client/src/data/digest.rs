@@ -6,20 +6,22 @@ use std::path::Path;
 use guildhall_privacy::ledger::DataDigest;
 use guildhall_shared::digest::Digest;
 
-use super::config::DataConfig;
 use super::error::DataError;
 
-/// Of the file of rows and, where there is one, the list of test rows, as they are now, under the merchant's secret. Schema
-/// and task are not in it.
+/// Of a merchant's files as they are now, under its secret: the rows and, where there is one, the list of test rows. Schema and
+/// task are not in it.
 ///
 /// # Privacy
 /// It stays in this process: whoever has it can tell which ledger entries are of these data.
 ///
 /// # Errors
 /// [`DataError`] for a file that cannot be read.
-pub fn digest(config: &DataConfig, secret: &[u8; 32]) -> Result<DataDigest, DataError> {
-    let files = std::iter::once(config.path.as_path()).chain(config.test_rows.as_deref());
-    Ok(DataDigest::of_files(secret, &files.map(of_file).collect::<Result<Vec<_>, _>>()?))
+pub fn digest<'a>(
+    files: impl IntoIterator<Item = &'a Path>,
+    secret: &[u8; 32],
+) -> Result<DataDigest, DataError> {
+    let files = files.into_iter().map(of_file).collect::<Result<Vec<_>, _>>()?;
+    Ok(DataDigest::of_files(secret, &files))
 }
 
 fn of_file(path: &Path) -> Result<Digest, DataError> {

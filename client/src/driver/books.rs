@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use guildhall_ledger::book::now_unix_s;
 use guildhall_ledger::note::Signer;
-use guildhall_ledger::{AuditFinding, Handover};
 use guildhall_privacy::accountant::zcdp::epsilon_upper_bound;
 use guildhall_privacy::ledger::{
     self, Attempt, BudgetLimit, DataDigest, Ledger, LedgerError, Owner, Reservation, Reserved,
@@ -194,20 +192,9 @@ impl Books {
         alarm(self.with_ledger(compare).await?)
     }
 
-    /// Records what an audit found. Spends nothing.
-    pub async fn record_audit(&self, finding: AuditFinding) -> Result<(), ClientError> {
-        let note = move |ledger: &mut Ledger| {
-            ledger.book().note(ledger::Event::Audit { finding, time_unix_s: now_unix_s() })
-        };
-        Ok(self.with_ledger(note).await??)
-    }
-
-    /// Records to whom this ledger was handed. Spends nothing.
-    pub async fn record_export(&self, handover: Handover) -> Result<(), ClientError> {
-        let note = move |ledger: &mut Ledger| {
-            ledger.book().note(ledger::Event::Export { handover, time_unix_s: now_unix_s() })
-        };
-        Ok(self.with_ledger(note).await??)
+    /// Records something that spends nothing; the ledger refuses anything else.
+    pub async fn note(&self, note: ledger::Event) -> Result<(), ClientError> {
+        Ok(self.with_ledger(move |ledger| ledger.book().note(note)).await??)
     }
 
     /// The greatest (round, attempt) reserved under a job's name.

@@ -128,7 +128,8 @@ impl FromData {
     ) -> Result<Self, ContributionError> {
         let error = |error: &dyn std::fmt::Display| ContributionError(error.to_string());
         let secret = read_or_draw_secret(&config.folder.data_secret()).map_err(|e| error(&e))?;
-        let digest = data::digest(data, &secret).map_err(|e| error(&e))?;
+        let files = std::iter::once(data.path.as_path()).chain(data.test_rows.as_deref());
+        let digest = data::digest(files, &secret).map_err(|e| error(&e))?;
         let (splits, _) = data::load(data, &spec.task).map_err(|e| error(&e))?;
         let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {

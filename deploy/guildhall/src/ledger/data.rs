@@ -1,12 +1,10 @@
 //! Which trainings read the data that an auditor is shown.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use guildhall_client::data;
 use guildhall_client::folder::read_secret;
-use guildhall_ledger::data_tag::DataDigest;
 use guildhall_ledger::verify::Verification;
-use guildhall_shared::digest::Digest;
 
 use crate::error::{CommandError, Context as _};
 
@@ -20,9 +18,7 @@ pub(super) fn trainings(
     secret: &Path,
 ) -> Result<String, CommandError> {
     let secret = read_secret(secret).context("the secret of the data")?;
-    let digests =
-        files.iter().map(|path| File::open(path).and_then(Digest::of_reader).context(path.display()));
-    let data = DataDigest::of_files(&secret, &digests.collect::<Result<Vec<_>, _>>()?);
+    let data = data::digest(files.iter().map(PathBuf::as_path), &secret).context("the data")?;
     let committed =
         found.account.sessions().filter_map(|(_, session)| Some((session.committed_at?, session.data)));
     let tags: Vec<(u64, _)> = committed.collect();
