@@ -25,6 +25,7 @@ mod read_csv;
 mod read_parquet;
 mod records;
 pub mod report;
+pub mod sequences;
 pub mod simulation;
 pub mod split;
 pub mod table;

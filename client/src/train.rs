@@ -74,6 +74,9 @@ pub enum TrainError {
     /// A model without inputs or with a layer of no width.
     #[error("expected a model whose layers have inputs and outputs, found a layer of width 0")]
     EmptyLayer,
+    /// A model that another trainer is for.
+    #[error("expected a logistic regression, an MLP or a bare vector")]
+    Architecture,
     /// A bare vector gives no logits.
     #[error("expected a model that gives logits, found a bare vector")]
     NoLogits,
@@ -96,8 +99,15 @@ impl Trainer {
     /// A trainer for this model on this device.
     ///
     /// # Errors
-    /// [`TrainError::Device`], [`TrainError::EmptyLayer`].
+    /// [`TrainError::Device`], [`TrainError::Architecture`], [`TrainError::EmptyLayer`].
     pub fn new(spec: &ModelSpec, device: &DeviceChoice) -> Result<Self, TrainError> {
+        let linear = matches!(
+            spec.architecture,
+            Architecture::LogisticRegression | Architecture::Mlp { .. } | Architecture::Vector
+        );
+        if !linear {
+            return Err(TrainError::Architecture);
+        }
         if layer_shapes(spec).iter().any(|shape| shape.inputs == 0 || shape.outputs == 0) {
             return Err(TrainError::EmptyLayer);
         }

@@ -3,6 +3,7 @@
 //!
 //! Everything here is a *core*: no clock, no randomness, no files, no tasks. The network is somebody else's detail.
 
+pub mod catalogue;
 pub mod digest;
 pub mod frame;
 pub mod id;

@@ -1,9 +1,15 @@
 //! What a model is made of: its architecture and its ordered, named parameters. [core]
 
+mod items;
+mod sequence;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::wire;
+
+pub use items::{ItemEncoder, ItemRanking, ItemStatistics, MatrixFactorization, NextItemModel};
+pub use sequence::{SequenceClassifier, SequenceEncoder, SequenceShape};
 
 /// The largest model a job may declare, in parameters.
 pub const PARAMETERS_MAX: usize = 1 << 28;
@@ -18,8 +24,8 @@ pub enum Activation {
     Relu,
 }
 
-/// A model family and its sizes. The last layer always gives one logit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A model family and its sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Architecture {
     /// One linear layer: inputs → 1 logit.
     LogisticRegression,
@@ -32,10 +38,42 @@ pub enum Architecture {
     },
     /// A bare vector that nothing trains: for measuring rounds only.
     Vector,
+    /// A sequence → 1 logit.
+    Sequence(SequenceClassifier),
+    /// Statistics of a catalogue's items → item-item models.
+    ItemStatistics(ItemStatistics),
+    /// Item vectors, with shoppers' factors that never leave.
+    MatrixFactorization(MatrixFactorization),
+    /// A history → a score for every item of a catalogue.
+    NextItem(NextItemModel),
+}
+
+/// How contributions come from rows, where that is more than one gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalTraining {
+    /// Steps of gradient descent on the shopper's own rows; its contribution is what they changed, reversed and over the
+    /// learning rate: of one step the gradient.
+    pub steps: u32,
+    /// Step size of the shopper's own steps, or of the merchant's.
+    pub learning_rate: f64,
+    /// Epochs of ordinary training (Adam) over all of a merchant's shoppers together; its contribution is what they changed,
+    /// reversed, times its number of shoppers. Only without privacy: one shopper moves all of it. 0 for contributions shopper
+    /// by shopper.
+    pub merchant_epochs: u32,
+    /// Shoppers of one step of the merchant's ordinary training.
+    pub batch: u32,
+}
+
+fn weight(name: &str, outputs: usize, inputs: usize, fan_sum: usize) -> ParameterSpec {
+    ParameterSpec { name: format!("{name}.weight"), shape: vec![outputs, inputs], fan_sum }
+}
+
+fn bias(name: &str, outputs: usize) -> ParameterSpec {
+    ParameterSpec { name: format!("{name}.bias"), shape: vec![outputs], fan_sum: 0 }
 }
 
 /// A model: an architecture over a number of inputs (for [`Architecture::Vector`]: of words).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
     /// Family and sizes.
     pub architecture: Architecture,
@@ -67,21 +105,31 @@ impl ParameterSpec {
 }
 
 impl ModelSpec {
-    /// Output widths of the linear layers, first to last; the last is 1. Empty for [`Architecture::Vector`].
+    /// Output widths of the linear layers of a logistic regression or an MLP, first to last; the last is 1. Empty for others.
     pub fn layer_widths(&self) -> Vec<usize> {
         match &self.architecture {
             Architecture::LogisticRegression => vec![1],
             Architecture::Mlp { hidden, .. } => hidden.iter().copied().chain([1]).collect(),
-            Architecture::Vector => vec![],
+            _ => vec![],
         }
     }
 
-    /// The ordered parameters: for each layer its weight `[outputs, inputs]`, then its bias `[outputs]`.
+    /// The ordered parameters: of linear layers for each its weight `[outputs, inputs]`, then its bias `[outputs]`.
     /// The flat parameter vector everywhere else is their concatenation in this order.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
-        if self.architecture == Architecture::Vector {
-            return vec![ParameterSpec { name: "vector".into(), shape: vec![self.inputs], fan_sum: 0 }];
+        match &self.architecture {
+            Architecture::LogisticRegression | Architecture::Mlp { .. } => self.layers(),
+            Architecture::Vector => {
+                vec![ParameterSpec { name: "vector".into(), shape: vec![self.inputs], fan_sum: 0 }]
+            }
+            Architecture::Sequence(model) => model.parameters(),
+            Architecture::ItemStatistics(model) => model.parameters(),
+            Architecture::MatrixFactorization(model) => model.parameters(),
+            Architecture::NextItem(model) => model.parameters(),
         }
+    }
+
+    fn layers(&self) -> Vec<ParameterSpec> {
         let mut inputs = self.inputs;
         let mut parameters = Vec::new();
         for (layer, outputs) in self.layer_widths().into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use guildhall_shared::task::{FeatureSpec, REPURCHASE_INPUTS, RepurchaseSpec, Task};
+use guildhall_shared::task::{FeatureSpec, RepurchaseSpec, Task};
 
 use super::baskets::{BasketReader, Histories};
 use super::config::{DataConfig, Duplicates};
@@ -95,14 +95,15 @@ pub(super) fn build(
     let rows = without_duplicates(table, rows.to_vec(), config.duplicates, &mut tally);
     let splits = match task {
         Task::Tabular { features } => tabular_splits(table, &rows, config, features, test_rows, &mut tally)?,
-        Task::Repurchase(weeks) => {
+        Task::Repurchase(weeks) | Task::RepurchaseSequence { weeks, .. } => {
             let reader =
                 BasketReader::new(table, &config.schema).map_err(|mistakes| misfit(table, mistakes))?;
             let histories = reader.histories(&rows, &mut tally);
             note_missing_weeks(&histories, weeks, &mut tally);
-            repurchase_splits(&histories, weeks)
+            repurchase_splits(&histories, weeks, task)
         }
-        Task::Dummy { .. } => Splits::default(),
+        // Items are no observations; see `sequences`.
+        Task::Dummy { .. } | Task::NextItem(_) => Splits::default(),
     };
     let mut report = tally.finish();
     report.describe_splits(&splits);
@@ -188,13 +189,17 @@ fn check_features(config: &DataConfig, features: &[FeatureSpec]) -> Result<(), V
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into_iter().collect()) }
 }
 
-fn repurchase_splits(histories: &Histories, weeks: &RepurchaseSpec) -> Splits {
+fn repurchase_splits(histories: &Histories, weeks: &RepurchaseSpec, task: &Task) -> Splits {
+    let inputs = |baskets: &[repurchase::Basket], week| match task.sequence() {
+        Some(shape) => repurchase::with_weeks(baskets, week, shape.steps),
+        None => repurchase::inputs(baskets, week).map(|inputs| inputs.to_vec()),
+    };
     let observe = |list: &[u32]| {
         let ordered: BTreeSet<u32> = list.iter().copied().collect();
-        let mut observations = Observations::empty(REPURCHASE_INPUTS);
+        let mut observations = Observations::empty(task.inputs());
         for (shopper, baskets) in histories {
             for &week in &ordered {
-                if let Some(inputs) = repurchase::inputs(baskets, week) {
+                if let Some(inputs) = inputs(baskets, week) {
                     let bought = repurchase::bought_after(baskets, week, weeks.horizon_weeks);
                     observations.push(*shopper, &inputs, if bought { 1.0 } else { 0.0 });
                 }

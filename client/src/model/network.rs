@@ -68,7 +68,7 @@ impl Network {
         }
         let activation = match &spec.architecture {
             Architecture::Mlp { activation, .. } => Some(*activation),
-            Architecture::LogisticRegression | Architecture::Vector => None,
+            _ => None,
         };
         Ok(Network { layers, activation, inputs: spec.inputs, device: device.clone() })
     }

@@ -33,7 +33,7 @@ impl Network {
         }
         let activation = match &spec.architecture {
             Architecture::Mlp { activation, .. } => Some(*activation),
-            Architecture::LogisticRegression | Architecture::Vector => None,
+            _ => None,
         };
         Network { layers, activation, inputs: spec.inputs }
     }

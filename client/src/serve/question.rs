@@ -44,6 +44,9 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
         Err(problem) => return Err(error("body", expected, format!("invalid JSON ({problem})"))),
     };
     match (&job.task, question.contains_key("inputs")) {
+        (Task::NextItem(_), _) => {
+            Err(error("job", "a model that predicts", "a model that ranks items: ask /v1/recommend"))
+        }
         (Task::Dummy { .. }, _) => {
             Err(error("job", "a model that predicts", "a bare vector, made for measuring rounds"))
         }
@@ -54,9 +57,9 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
             only(&question, &["row"])?;
             row(question.get("row"), features)
         }
-        (Task::Repurchase(_), false) => {
+        (Task::Repurchase(_) | Task::RepurchaseSequence { .. }, false) => {
             only(&question, &["baskets", "week"])?;
-            history(question.get("baskets"), question.get("week"))
+            history(question.get("baskets"), question.get("week"), &job.task)
         }
     }
 }
@@ -64,10 +67,10 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
 fn form(task: &Task) -> String {
     let other = match task {
         Task::Tabular { .. } => "{\"row\": {column: value, …}}",
-        Task::Repurchase(_) => {
+        Task::Repurchase(_) | Task::RepurchaseSequence { .. } => {
             "{\"baskets\": [{\"day\", \"hour\", \"lines\", \"spend_cents\", …}, …], \"week\": t}"
         }
-        Task::Dummy { .. } => "nothing",
+        Task::Dummy { .. } | Task::NextItem(_) => "nothing",
     };
     format!("an object {other} or {{\"inputs\": [{} numbers]}}", task.inputs())
 }
@@ -159,7 +162,7 @@ fn check_field(feature: &FeatureSpec, value: Option<&Value>) -> Result<(), Quest
     if fits { Ok(()) } else { Err(error(format!("row.{}", feature.column), expected, kind(value))) }
 }
 
-fn history(baskets: Option<&Value>, week: Option<&Value>) -> Result<Vec<f32>, QuestionError> {
+fn history(baskets: Option<&Value>, week: Option<&Value>, task: &Task) -> Result<Vec<f32>, QuestionError> {
     let expected = format!("a list of 1 to {BASKETS_MAX} baskets");
     let Some(Value::Array(list)) = baskets else { return Err(error("baskets", expected, kind(baskets))) };
     if list.is_empty() || list.len() > BASKETS_MAX {
@@ -171,10 +174,13 @@ fn history(baskets: Option<&Value>, week: Option<&Value>) -> Result<Vec<f32>, Qu
     let mut baskets: Vec<Basket> =
         list.iter().enumerate().map(|(index, value)| basket(index, value)).collect::<Result<_, _>>()?;
     baskets.sort();
-    let inputs = repurchase::inputs(&baskets, week);
+    let inputs = match task.sequence() {
+        Some(shape) => repurchase::with_weeks(&baskets, week, shape.steps),
+        None => repurchase::inputs(&baskets, week).map(|inputs| inputs.to_vec()),
+    };
     let none =
         || error("baskets", format!("at least one basket up to the end of week {week}"), "only later ones");
-    inputs.map(|inputs| inputs.to_vec()).ok_or_else(none)
+    inputs.ok_or_else(none)
 }
 
 fn basket(index: usize, value: &Value) -> Result<Basket, QuestionError> {

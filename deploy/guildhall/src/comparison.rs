@@ -76,7 +76,7 @@ fn fit_tuned(task: &Task, merchants: &[&Splits]) -> Baseline {
     // Where they were left out, the last fit takes them back in.
     let final_fit = match task {
         Task::Tabular { .. } => FinalFit::TrainAndValidation,
-        Task::Repurchase(_) | Task::Dummy { .. } => FinalFit::Train,
+        _ => FinalFit::Train,
     };
     let tuning = Tuning { final_fit, ..Tuning::default() };
     Baseline::fit(&parts.iter().collect::<Vec<_>>(), &validation, tuning)

@@ -1,13 +1,15 @@
 //! The rules that hold for every job, from a file or over the wire; all mistakes reported at once. [core]
 
+mod model;
+
 use std::fmt;
 
 use super::{
     ADAPTIVE_NORM_MAX, ADAPTIVE_NORM_MIN, AdaptiveClip, Aggregation, ClippingSpec, JobSpec, PrivacySpec,
 };
-use crate::model_spec::{Architecture, PARAMETERS_MAX};
+use crate::model_spec::PARAMETERS_MAX;
 use crate::optimizer::UpdateRule;
-use crate::task::{Task, Transform};
+use crate::task::{RepurchaseSpec, Task, Transform};
 
 /// Everything wrong with a job, one line each.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub(super) fn collect(spec: &JobSpec, m: &mut Mistakes) {
     );
     m.require((1..=100_000).contains(&spec.rounds), "rounds", "1 to 100,000", spec.rounds);
     check_task(&spec.task, m);
-    check_architecture(spec, m);
+    model::check(spec, m);
     check_optimizer(spec, m);
     check_clipping(spec, m);
     if let PrivacySpec::Gaussian { epsilon, delta, noise_standard_deviation, .. } = spec.privacy {
@@ -166,21 +168,18 @@ fn check_task(task: &Task, m: &mut Mistakes) {
                 }
             }
         }
-        Task::Repurchase(weeks) => {
-            m.require(
-                (1..=52).contains(&weeks.horizon_weeks),
-                "task.horizon_weeks",
-                "1 to 52",
-                weeks.horizon_weeks,
-            );
-            for (key, list) in [
-                ("task.train_weeks", &weeks.train_weeks),
-                ("task.validation_weeks", &weeks.validation_weeks),
-                ("task.test_weeks", &weeks.test_weeks),
-            ] {
-                m.require((1..=1_000).contains(&list.len()), key, "1 to 1,000 weeks", list.len());
-                m.require(list.iter().all(|w| (1..=10_000).contains(w)), key, "weeks from 1 to 10,000", list);
+        Task::Repurchase(weeks) => check_weeks(weeks, m),
+        Task::RepurchaseSequence { weeks, steps } => {
+            check_weeks(weeks, m);
+            m.require((1..=1_000).contains(steps), "task.steps", "1 to 1,000 weeks", steps);
+        }
+        Task::NextItem(items) => {
+            let legal = items.catalogue.check();
+            if let Err(mistake) = legal {
+                m.0.push(format!("task.catalogue: {mistake}"));
             }
+            let cap = items.history_max;
+            m.require((1..=1_000).contains(&cap), "task.history_max", "1 to 1,000 items", cap);
         }
         Task::Dummy { parameters } => {
             m.require((1..=PARAMETERS_MAX).contains(parameters), "task.parameters", "1 to 2^28", parameters);
@@ -188,28 +187,15 @@ fn check_task(task: &Task, m: &mut Mistakes) {
     }
 }
 
-fn check_architecture(spec: &JobSpec, m: &mut Mistakes) {
-    if let Architecture::Mlp { hidden, .. } = &spec.architecture {
-        m.require((1..=16).contains(&hidden.len()), "model.hidden", "1 to 16 layers", hidden.len());
-        m.require(
-            hidden.iter().all(|w| (1..=65_536).contains(w)),
-            "model.hidden",
-            "widths from 1 to 65,536",
-            hidden,
-        );
-    }
-    let dummy = matches!(spec.task, Task::Dummy { .. });
-    m.require(
-        dummy == (spec.architecture == Architecture::Vector),
-        "model",
-        "a bare vector exactly for a dummy task",
-        &spec.architecture,
-    );
-    let inputs = spec.task.inputs();
-    m.require((1..=PARAMETERS_MAX).contains(&inputs), "task", "1 to 2^28 inputs", inputs);
-    if m.0.is_empty() {
-        let d = spec.model().parameter_count();
-        m.require((1..=PARAMETERS_MAX).contains(&d), "model", "at most 2^28 parameters", d);
+fn check_weeks(weeks: &RepurchaseSpec, m: &mut Mistakes) {
+    m.require((1..=52).contains(&weeks.horizon_weeks), "task.horizon_weeks", "1 to 52", weeks.horizon_weeks);
+    for (key, list) in [
+        ("task.train_weeks", &weeks.train_weeks),
+        ("task.validation_weeks", &weeks.validation_weeks),
+        ("task.test_weeks", &weeks.test_weeks),
+    ] {
+        m.require((1..=1_000).contains(&list.len()), key, "1 to 1,000 weeks", list.len());
+        m.require(list.iter().all(|w| (1..=10_000).contains(w)), key, "weeks from 1 to 10,000", list);
     }
 }
 

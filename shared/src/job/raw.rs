@@ -1,14 +1,19 @@
 //! Job files: TOML as written by a person, checked as a whole, all mistakes reported at once.
 
+mod model;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 
 use super::check::{JobError, Mistakes, collect};
 use super::{AdaptiveClip, Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
+use crate::catalogue::Catalogue;
 use crate::id::Name;
-use crate::model_spec::{Activation, Architecture};
 use crate::optimizer::{OptimizerSpec, UpdateRule};
 use crate::secagg::MaskGenerator;
-use crate::task::{FeatureSpec, RepurchaseSpec, Task, Transform};
+use crate::task::{FeatureSpec, NextItemSpec, RepurchaseSpec, Task, Transform};
+use model::RawModel;
 
 /// The `[simulation]` table of a job file: how `simulate` cuts one data set into merchants. Not part of the job.
 pub type SimulationSpec = toml::Table;
@@ -49,9 +54,45 @@ struct RawJob {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum RawTask {
-    Tabular { features: Vec<RawFeature> },
-    Repurchase { horizon_weeks: u32, train_weeks: Vec<u32>, validation_weeks: Vec<u32>, test_weeks: Vec<u32> },
-    Dummy { parameters: usize },
+    Tabular {
+        features: Vec<RawFeature>,
+    },
+    Repurchase {
+        horizon_weeks: u32,
+        train_weeks: Vec<u32>,
+        validation_weeks: Vec<u32>,
+        test_weeks: Vec<u32>,
+    },
+    RepurchaseSequence {
+        horizon_weeks: u32,
+        train_weeks: Vec<u32>,
+        validation_weeks: Vec<u32>,
+        test_weeks: Vec<u32>,
+        steps: usize,
+    },
+    NextItem {
+        history_max: usize,
+        /// Read from a file or from the simulation's data before the job is parsed.
+        #[serde(default)]
+        catalogue: Vec<RawItem>,
+    },
+    Dummy {
+        parameters: usize,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an item must be an id, or a table with id and tags")]
+enum RawItem {
+    Id(String),
+    Tagged(RawTaggedItem),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTaggedItem {
+    id: String,
+    tags: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,13 +114,6 @@ enum RawTransform {
     Log1p,
     Positive,
     OneHot,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum RawModel {
-    LogisticRegression,
-    Mlp { hidden: Vec<usize>, activation: Activation },
 }
 
 #[derive(Deserialize)]
@@ -180,7 +214,7 @@ pub(super) fn parse(
         Name::new("invalid").expect("a legal name")
     });
     let task = task(raw.task, &mut mistakes);
-    let architecture = architecture(raw.model, &task, &mut mistakes);
+    let architecture = model::architecture(raw.model, &task, &mut mistakes);
     let clipping = ClippingSpec { norm_l2: raw.clipping.norm_l2, bound: raw.clipping.bound };
     let adaptive_clip = raw.clipping.adaptive.map(|raw| adaptive_clip(raw, clipping.bound, &mut mistakes));
     let privacy = match raw.privacy {
@@ -234,8 +268,37 @@ fn task(raw: RawTask, mistakes: &mut Mistakes) -> Task {
         RawTask::Repurchase { horizon_weeks, train_weeks, validation_weeks, test_weeks } => {
             Task::Repurchase(RepurchaseSpec { horizon_weeks, train_weeks, validation_weeks, test_weeks })
         }
+        RawTask::RepurchaseSequence { horizon_weeks, train_weeks, validation_weeks, test_weeks, steps } => {
+            let weeks = RepurchaseSpec { horizon_weeks, train_weeks, validation_weeks, test_weeks };
+            Task::RepurchaseSequence { weeks, steps }
+        }
+        RawTask::NextItem { history_max, catalogue: items } => {
+            Task::NextItem(NextItemSpec { catalogue: catalogue(items), history_max })
+        }
         RawTask::Dummy { parameters } => Task::Dummy { parameters },
     }
+}
+
+/// Tags are numbered in the order of their names.
+fn catalogue(raw: Vec<RawItem>) -> Catalogue {
+    let (ids, tags): (Vec<String>, Vec<Vec<String>>) = raw
+        .into_iter()
+        .map(|item| match item {
+            RawItem::Id(id) => (id, vec![]),
+            RawItem::Tagged(RawTaggedItem { id, tags }) => (id, tags),
+        })
+        .unzip();
+    let vocabulary: BTreeSet<&String> = tags.iter().flatten().collect();
+    if vocabulary.is_empty() {
+        return Catalogue::of_items(ids);
+    }
+    let number: BTreeMap<&String, u32> = vocabulary.iter().copied().zip(0..).collect();
+    let numbers = |tags: &Vec<String>| -> Vec<u32> {
+        let numbers: BTreeSet<u32> = tags.iter().filter_map(|tag| number.get(tag).copied()).collect();
+        numbers.into_iter().collect()
+    };
+    let item_tags = tags.iter().map(numbers).collect();
+    Catalogue::with_tags(ids, vocabulary.into_iter().cloned().collect(), item_tags)
 }
 
 fn feature(raw: RawFeature, mistakes: &mut Mistakes) -> FeatureSpec {
@@ -269,24 +332,6 @@ fn feature(raw: RawFeature, mistakes: &mut Mistakes) -> FeatureSpec {
     };
     mistakes.require(allowed, &key("transform"), "only the keys this transform reads", raw.transform);
     FeatureSpec { column: raw.column, transform, scale: raw.scale }
-}
-
-fn architecture(raw: Option<RawModel>, task: &Task, mistakes: &mut Mistakes) -> Architecture {
-    match (raw, task) {
-        (None, Task::Dummy { .. }) => Architecture::Vector,
-        (Some(_), Task::Dummy { .. }) => {
-            mistakes.0.push("model: a dummy task has none; remove the table".into());
-            Architecture::Vector
-        }
-        (None, _) => {
-            mistakes
-                .0
-                .push("model: missing; add [model] with kind = \"logistic_regression\" or \"mlp\"".into());
-            Architecture::LogisticRegression
-        }
-        (Some(RawModel::LogisticRegression), _) => Architecture::LogisticRegression,
-        (Some(RawModel::Mlp { hidden, activation }), _) => Architecture::Mlp { hidden, activation },
-    }
 }
 
 /// The share becomes whole steps here, once: what everybody computes with is the integer in the job.

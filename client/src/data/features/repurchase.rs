@@ -7,7 +7,11 @@
 //! Every constant is public. An observation depends on the baskets of its own shopper up to its week; its label on those
 //! within the horizon after it. Nothing is learnt from other shoppers, not even a mean.
 
+mod weeks;
+
 use guildhall_shared::task::REPURCHASE_INPUTS;
+
+pub use weeks::{CHANNEL_NAMES, with_weeks};
 
 /// The last day that can be told apart, about 190 years after day 0.
 pub const DAY_MAX: i64 = 69_993;

@@ -189,7 +189,7 @@ fn weeks_cut_the_splits() {
     // Week 2: nothing in weeks 3 and 4. Week 4: week 5 has one.
     assert_eq!(splits.train.labels, [0.0, 1.0]);
     assert_eq!((splits.validation.rows(), splits.test.rows()), (1, 2));
-    assert_eq!(splits.train.inputs, REPURCHASE_INPUTS);
+    assert_eq!(splits.train.inputs, guildhall_shared::task::REPURCHASE_INPUTS);
     assert_eq!(report.baskets, Some(3));
     assert!(report.notes[0].contains("ends in week 7"), "{:?}", report.notes);
     assert_eq!(splits.tuning_train(&repurchase()).rows(), splits.train.rows());
