@@ -3,6 +3,7 @@
 //! All functions take logits and labels of equal length, labels 0 or 1. They give `None` where the figure does not
 //! exist: no rows, lengths that differ, a NaN, or, for ranking, only one class.
 
+pub mod ranking;
 mod summary;
 
 pub use summary::{AucSummary, Scored};

@@ -24,6 +24,7 @@ pub mod join;
 pub mod model;
 pub mod model_store;
 pub mod participant;
+pub mod recommend;
 pub mod serve;
 pub mod train;
 pub mod transport;

@@ -7,6 +7,7 @@ pub mod baseline;
 mod batch;
 mod contribution;
 pub mod participation;
+pub mod statistics;
 
 use std::sync::{Mutex, PoisonError};
 

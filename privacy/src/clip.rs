@@ -20,6 +20,7 @@ use crate::update::ClippedSum;
 
 mod adaptive;
 mod outer;
+mod sparse;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::wire;
 
-pub use items::{ItemEncoder, ItemRanking, ItemStatistics, MatrixFactorization, NextItemModel};
+pub use items::{Diagonal, ItemEncoder, ItemRanking, ItemStatistics, MatrixFactorization, NextItemModel};
 pub use sequence::{SequenceClassifier, SequenceEncoder, SequenceShape};
 
 /// The largest model a job may declare, in parameters.

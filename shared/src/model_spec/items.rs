@@ -17,10 +17,22 @@ pub struct ItemStatistics {
     pub items_kept: usize,
     /// A shopper with so many items has a popularity contribution of exactly the clip; one with more is scaled down.
     pub popularity_items: usize,
-    /// A shopper with so many pairs (items with themselves included) has a co-occurrence contribution of exactly the clip.
+    /// A shopper with so many pairs of items has a co-occurrence contribution of exactly the clip; one with more is scaled down.
     pub cooccurrence_pairs: usize,
+    /// Where the diagonal of the co-occurrence comes from.
+    pub diagonal: Diagonal,
     /// What is made of the statistics.
     pub ranking: ItemRanking,
+}
+
+/// Where the diagonal of a co-occurrence comes from: how many shoppers have an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Diagonal {
+    /// From the co-occurrence rounds: an item with itself is a pair.
+    Cooccurrence,
+    /// From the popularity round; the later rounds spend nothing on it. Better where noise is large.
+    Popularity,
 }
 
 /// What is made of released statistics: public post-processing, the same for all merchants.

@@ -5,6 +5,7 @@ use crate::model_spec::{
     Architecture, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining, MatrixFactorization,
     NextItemModel, PARAMETERS_MAX, SequenceClassifier, SequenceEncoder,
 };
+use crate::optimizer::UpdateRule;
 use crate::task::Task;
 
 use super::Mistakes;
@@ -132,6 +133,19 @@ fn statistics(model: &ItemStatistics, spec: &JobSpec, m: &mut Mistakes) {
         "rounds",
         "at least 2: one for the popularity, the others for the co-occurrence",
         spec.rounds,
+    );
+    let sgd = matches!(spec.optimizer.rule, UpdateRule::Sgd { momentum } if momentum == 0.0);
+    m.require(
+        sgd && spec.optimizer.average_last_rounds == 0,
+        "optimizer",
+        "\"sgd\" without momentum and averages, because statistics are added up",
+        spec.optimizer,
+    );
+    m.require(
+        spec.adaptive_clip.is_none(),
+        "clipping.adaptive",
+        "nothing, because statistics have a constant clip",
+        spec.adaptive_clip,
     );
     let number = |x: f64| x >= 0.0 && x.is_finite();
     let (legal, neighbours) = match model.ranking {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::catalogue::Catalogue;
 use crate::model_spec::{
-    Activation, Architecture, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining, MatrixFactorization,
-    NextItemModel, SequenceClassifier, SequenceEncoder, SequenceShape,
+    Activation, Architecture, Diagonal, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining,
+    MatrixFactorization, NextItemModel, SequenceClassifier, SequenceEncoder, SequenceShape,
 };
 use crate::task::{NextItemSpec, Task};
 
@@ -36,6 +36,7 @@ pub(super) enum RawModel {
         items_kept: usize,
         popularity_items: usize,
         cooccurrence_pairs: usize,
+        diagonal: Diagonal,
         ranking: RawRanking,
     },
 }
@@ -122,15 +123,17 @@ pub(super) fn architecture(raw: Option<RawModel>, task: &Task, mistakes: &mut Mi
             let items = items(task);
             Architecture::MatrixFactorization(MatrixFactorization { items, factors, ridge, negatives })
         }
-        (RawModel::ItemStatistics { items_kept, popularity_items, cooccurrence_pairs, ranking }, task) => {
-            Architecture::ItemStatistics(ItemStatistics {
-                items: items(task),
-                items_kept,
-                popularity_items,
-                cooccurrence_pairs,
-                ranking: ranking.into(),
-            })
-        }
+        (
+            RawModel::ItemStatistics { items_kept, popularity_items, cooccurrence_pairs, diagonal, ranking },
+            task,
+        ) => Architecture::ItemStatistics(ItemStatistics {
+            items: items(task),
+            items_kept,
+            popularity_items,
+            cooccurrence_pairs,
+            diagonal,
+            ranking: ranking.into(),
+        }),
         (RawModel::Gru(network), Task::NextItem(task)) => network.next_item(Kind::Gru, task, mistakes),
         (RawModel::Transformer(network), Task::NextItem(task)) => {
             network.next_item(Kind::Transformer, task, mistakes)

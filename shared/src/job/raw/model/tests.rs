@@ -48,7 +48,7 @@ const EPSILON: &str = "{ epsilon = 1.0, delta = 1e-5 }";
 fn every_kind_parses_passes_its_own_check_and_survives_the_wire() {
     let network = "width = 8\ndropout = 0.1";
     for (task, model, parameters) in [
-        (ITEMS, "kind = \"item_statistics\"\nitems_kept = 2\npopularity_items = 4\ncooccurrence_pairs = 9\nranking = { kind = \"ease\", ridge = 10.0 }".to_string(), 3 + 3),
+        (ITEMS, "kind = \"item_statistics\"\nitems_kept = 2\npopularity_items = 4\ncooccurrence_pairs = 9\ndiagonal = \"popularity\"\nranking = { kind = \"ease\", ridge = 10.0 }".to_string(), 3 + 3),
         (ITEMS, "kind = \"matrix_factorization\"\nfactors = 4".to_string(), 12),
         (ITEMS, format!("kind = \"two_tower\"\n{network}\nhidden = 6\nnegatives = 2"), 3 * 8 + 2 * 8 + 6 * 9 + 8 * 7),
         (ITEMS, format!("kind = \"gru\"\n{network}\nnegatives = 0"), 3 * 8 + 2 * (24 * 8 + 24)),
@@ -113,7 +113,7 @@ fn mistakes_name_the_key_and_what_was_expected() {
     let text = wrong(all, factors, EPSILON);
     assert!(text.contains("task.catalogue: items: expected 1 to 200000, found 0"), "{text}");
     assert!(text.contains("task.history_max"), "{text}");
-    let ranking = "kind = \"item_statistics\"\nitems_kept = 4\npopularity_items = 4\ncooccurrence_pairs = 9\nranking = { kind = \"cosine\", neighbours = 0 }";
+    let ranking = "kind = \"item_statistics\"\nitems_kept = 4\npopularity_items = 4\ncooccurrence_pairs = 9\ndiagonal = \"popularity\"\nranking = { kind = \"cosine\", neighbours = 0 }";
     let text = wrong(ITEMS, ranking, EPSILON);
     assert!(text.contains("model.items_kept") && text.contains("neighbours"), "{text}");
 }
@@ -130,7 +130,7 @@ fn ordinary_epochs_are_for_jobs_without_privacy() {
 fn rankings_have_their_own_keys() {
     let model = |ranking: &str| {
         format!(
-            "kind = \"item_statistics\"\nitems_kept = 2\npopularity_items = 4\ncooccurrence_pairs = 9\nranking = {ranking}"
+            "kind = \"item_statistics\"\nitems_kept = 2\npopularity_items = 4\ncooccurrence_pairs = 9\ndiagonal = \"popularity\"\nranking = {ranking}"
         )
     };
     let ranking = |text: &str| match parse(ITEMS, &model(text), EPSILON).expect("good").architecture {
