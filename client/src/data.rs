@@ -18,6 +18,7 @@ pub mod config;
 mod digest;
 mod error;
 pub mod features;
+mod items;
 mod load;
 mod merchants;
 pub mod observations;
@@ -33,8 +34,11 @@ pub mod table;
 pub use config::{DataConfig, RawDataConfig};
 pub use digest::digest;
 pub use error::DataError;
-pub use load::{check_schema, histories, load, load_table};
-pub use merchants::{MerchantCut, MerchantRows, cut_by_merchant, load_by_merchant, rows_by_merchant};
+pub use load::{check_schema, histories, load, load_items, load_table};
+pub use merchants::{
+    MerchantCut, MerchantRows, catalogue_of, cut_by_merchant, items_by_merchant, load_by_merchant,
+    rows_by_merchant,
+};
 pub use report::DataReport;
 pub use simulation::SimulationConfig;
 pub use table::Table;

@@ -6,6 +6,7 @@
 pub mod baseline;
 mod batch;
 mod contribution;
+mod job;
 pub mod participation;
 pub mod statistics;
 
@@ -23,6 +24,7 @@ use crate::model::network::{BATCH_ROWS, Network, layer_shapes};
 use crate::model::{DeviceChoice, DeviceError};
 use batch::{Batch, copy_rows};
 use contribution::ContributionSink;
+pub use job::{JobTrainer, TrainingData};
 
 /// Fewest rows that another thread is started for.
 const ROWS_PER_THREAD_MIN: usize = 4 * BATCH_ROWS;
@@ -78,6 +80,9 @@ pub enum TrainError {
     /// A model that another trainer is for.
     #[error("expected a logistic regression, an MLP or a bare vector")]
     Architecture,
+    /// Observations for a model of items, or items for another.
+    #[error("expected the kind of rows that the job's task is about")]
+    Data,
     /// A bare vector gives no logits.
     #[error("expected a model that gives logits, found a bare vector")]
     NoLogits,

@@ -63,10 +63,13 @@ pub struct RawSchema {
     /// Column with the shopper's id. Absent: every row is a shopper of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shopper: Option<String>,
+    /// Column with the item of an item task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// Column with the label of a tabular task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Column with the day of a basket.
+    /// Column with the day of a basket, or with anything that orders a shopper's items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The date that is day 0, a Sunday if weeks should run from Monday to Sunday. With it, `time` holds dates; without it, day numbers.
@@ -179,6 +182,10 @@ pub struct DataConfig {
 pub struct Schema {
     /// Column with the shopper's id.
     pub shopper: Option<String>,
+    /// Column with the item.
+    pub item: Option<String>,
+    /// Column that orders a shopper's items; none where the rows are in order.
+    pub order: Option<String>,
     /// Column with the label.
     pub label: Option<String>,
     /// Column with the day.
@@ -270,6 +277,8 @@ pub(super) fn schema(raw: RawSchema, mistakes: &mut Mistakes) -> Schema {
     let named = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_string());
     Schema {
         shopper: raw.shopper,
+        item: raw.item,
+        order: raw.time.clone(),
         label: raw.label,
         time: named(raw.time, "day"),
         first_day,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use guildhall_shared::task::{FeatureSpec, RepurchaseSpec, Task};
+use guildhall_shared::task::{FeatureSpec, NextItemSpec, RepurchaseSpec, Task};
 
 use super::baskets::{BasketReader, Histories};
 use super::config::{DataConfig, Duplicates};
 use super::error::DataError;
 use super::features::{repurchase, tabular};
+use super::items::ItemReader;
 use super::observations::{Observations, ShopperKey, Splits};
 use super::records::RecordReader;
 use super::report::{DataReport, Problem, Tally};
+use super::sequences::Sequences;
 use super::split;
 use super::table::Table;
 
@@ -63,6 +65,22 @@ pub fn check_schema(config: &DataConfig) -> Result<DataReport, DataError> {
     Ok(report)
 }
 
+/// A merchant's file as sequences, for an item task.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_items(config: &DataConfig, items: &NextItemSpec) -> Result<(Sequences, DataReport), DataError> {
+    let table = Table::read(&config.path, config.delimiter)?;
+    let mut tally = Tally::new(&table, table.records());
+    tally.flaws(&table);
+    let rows = without_duplicates(&table, (0..table.rows()).collect(), config.duplicates, &mut tally);
+    let reader = ItemReader::new(&table, &config.schema).map_err(|mistakes| misfit(&table, mistakes))?;
+    let sequences = reader.sequences(&rows, &items.catalogue, &mut tally);
+    let mut report = tally.finish();
+    report.describe_sequences(&sequences);
+    Ok((sequences, report))
+}
+
 /// Every shopper's baskets, for serving a repurchase model.
 ///
 /// # Errors
@@ -110,7 +128,12 @@ pub(super) fn build(
     Ok((splits, report))
 }
 
-fn without_duplicates(table: &Table, rows: Vec<usize>, policy: Duplicates, tally: &mut Tally) -> Vec<usize> {
+pub(super) fn without_duplicates(
+    table: &Table,
+    rows: Vec<usize>,
+    policy: Duplicates,
+    tally: &mut Tally,
+) -> Vec<usize> {
     let duplicates = table.duplicates(&rows);
     let problem = match policy {
         Duplicates::Keep => Problem::DuplicateKept,

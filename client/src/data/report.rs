@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::observations::{Observations, Splits};
+use super::sequences::Sequences;
 use super::table::{Flaw, Table};
 
 /// How many line numbers a finding keeps.
@@ -80,6 +81,14 @@ pub enum Problem {
     OutOfJobBounds,
     /// A category of the schema's vocabulary that the job does not know.
     UnknownToJob,
+    /// No item named.
+    MissingItem,
+    /// An item outside the job's catalogue.
+    UnknownItem,
+    /// An item that the shopper had before.
+    RepeatedItem,
+    /// No time, where the schema names its column.
+    MissingTime,
 }
 
 /// What a problem does to its row.
@@ -131,6 +140,10 @@ impl Problem {
             OutOfBounds => "outside the schema's bounds: the nearest bound used",
             UnknownCategory => "not in the schema's vocabulary: counts as unknown",
             OutOfJobBounds => "outside the job's public bounds: the nearest bound used",
+            MissingItem => "no item named: row dropped",
+            UnknownItem => "not in the job's catalogue: row dropped",
+            RepeatedItem => "the shopper had the item before: row dropped",
+            MissingTime => "no time: row dropped",
             UnknownToJob => "in the schema's vocabulary but not in the job's: counts as unknown",
         }
     }
@@ -206,11 +219,43 @@ pub struct DataReport {
 }
 
 impl DataReport {
+    /// Where every merchant has a file of its own, there is nothing between file and merchant to tell.
+    pub(crate) fn of_nothing() -> Self {
+        DataReport {
+            file: String::new(),
+            places: PlaceKind::Row,
+            rows_read: 0,
+            rows_used: 0,
+            rows_dropped: 0,
+            findings: vec![],
+            shoppers: 0,
+            baskets: None,
+            train: SplitSize::default(),
+            validation: SplitSize::default(),
+            test: SplitSize::default(),
+            notes: vec![],
+            scope: LOCAL_ONLY,
+        }
+    }
+
     /// Notes the sizes of splits made from the rows used.
     pub(crate) fn describe_splits(&mut self, splits: &Splits) {
         self.train = SplitSize::of(&splits.train);
         self.validation = SplitSize::of(&splits.validation);
         self.test = SplitSize::of(&splits.test);
+    }
+
+    /// Notes the sizes of what is trained, tuned and tested on, in items.
+    pub(crate) fn describe_sequences(&mut self, sequences: &Sequences) {
+        let count = |shoppers: usize, items: usize| SplitSize {
+            observations: items as u64,
+            shoppers: shoppers as u64,
+            positives: 0,
+        };
+        let train = sequences.train();
+        self.train = count(train.len(), train.iter().map(|(_, items)| items.len()).sum());
+        let held = sequences.test().count();
+        (self.validation, self.test) = (count(held, held), count(held, held));
     }
 
     /// How often a problem occurred, in all columns together.

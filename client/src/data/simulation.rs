@@ -12,12 +12,15 @@ use super::config::{DataConfig, DataConfigError, Duplicates, Mistakes, RawSchema
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct RawSimulation {
-    file: PathBuf,
+    file: Option<PathBuf>,
+    #[serde(default)]
+    files: BTreeMap<String, PathBuf>,
+    merchants_by_hash: Option<u32>,
     delimiter: Option<String>,
     #[serde(default)]
     duplicates: Duplicates,
     test_rows: Option<PathBuf>,
-    merchant_column: String,
+    merchant_column: Option<String>,
     #[serde(default)]
     merchant_prefix: String,
     #[serde(default)]
@@ -29,13 +32,24 @@ struct RawSimulation {
     schema: RawSchema,
 }
 
+/// How a row's merchant is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MerchantsFrom {
+    /// By the value of this column.
+    Column(String),
+    /// Every merchant has a file of its own.
+    Files(BTreeMap<Name, PathBuf>),
+    /// By a hash of the shopper: this many merchants of about the same size.
+    Hash(u32),
+}
+
 /// Checked: how one file becomes many merchants.
 #[derive(Clone, Debug)]
 pub struct SimulationConfig {
     /// The file and its schema.
     pub data: DataConfig,
-    /// The column that says which merchant a row belongs to.
-    pub merchant_column: String,
+    /// How a row's merchant is told.
+    pub merchants_from: MerchantsFrom,
     /// Before every value that becomes a name.
     pub merchant_prefix: String,
     /// Which values take part, and their names. Empty: all of them.
@@ -59,7 +73,7 @@ impl SimulationConfig {
         })?;
         let mut folder = data.to_path_buf();
         if data.is_file() {
-            raw.file = data.file_name().map(PathBuf::from).unwrap_or_default();
+            raw.file = data.file_name().map(PathBuf::from);
             folder.pop();
         }
         Self::check(raw, &folder)
@@ -90,16 +104,37 @@ impl SimulationConfig {
             "a name of its own for each",
             distinct,
         );
+        let merchants_from =
+            merchants_from(raw.merchant_column, raw.files, raw.merchants_by_hash, folder, &mut mistakes);
+        let first_file = match &merchants_from {
+            MerchantsFrom::Files(files) => {
+                mistakes.require(
+                    raw.file.is_none(),
+                    "simulation.file",
+                    "nothing beside simulation.files",
+                    &raw.file,
+                );
+                files.values().next().cloned()
+            }
+            _ => {
+                mistakes.require(raw.file.is_some(), "simulation.file", "the file with the rows", &raw.file);
+                raw.file.map(|file| folder.join(file))
+            }
+        };
+        let prefix = match merchants_from {
+            MerchantsFrom::Hash(_) if raw.merchant_prefix.is_empty() => "merchant-".into(),
+            _ => raw.merchant_prefix,
+        };
         let config = SimulationConfig {
             data: DataConfig {
-                path: folder.join(raw.file),
+                path: first_file.unwrap_or_default(),
                 delimiter: delimiter(raw.delimiter.as_deref(), &mut mistakes),
                 duplicates: raw.duplicates,
                 test_rows: raw.test_rows.map(|path| folder.join(path)),
                 schema: schema(raw.schema, &mut mistakes),
             },
-            merchant_column: raw.merchant_column,
-            merchant_prefix: raw.merchant_prefix,
+            merchants_from,
+            merchant_prefix: prefix,
             merchants,
             largest_merchants: raw.largest_merchants,
             train_share: share,
@@ -120,6 +155,37 @@ impl SimulationConfig {
         let text: String = self.merchant_prefix.chars().chain(value.chars().map(legal)).take(64).collect();
         Name::new(text).ok()
     }
+}
+
+fn merchants_from(
+    column: Option<String>,
+    files: BTreeMap<String, PathBuf>,
+    hash: Option<u32>,
+    folder: &Path,
+    mistakes: &mut Mistakes,
+) -> MerchantsFrom {
+    let ways = [column.is_some(), !files.is_empty(), hash.is_some()];
+    mistakes.require(
+        ways.iter().filter(|way| **way).count() == 1,
+        "simulation",
+        "one of merchant_column, files and merchants_by_hash",
+        ways,
+    );
+    if let Some(count) = hash {
+        mistakes.require((1..=1_000).contains(&count), "simulation.merchants_by_hash", "1 to 1,000", count);
+        return MerchantsFrom::Hash(count.max(1));
+    }
+    if let Some(column) = column {
+        return MerchantsFrom::Column(column);
+    }
+    let mut named = BTreeMap::new();
+    for (name, file) in files {
+        match Name::new(name.clone()) {
+            Ok(name) => drop(named.insert(name, folder.join(file))),
+            Err(e) => mistakes.0.push(format!("simulation.files.{name}: {e}")),
+        }
+    }
+    MerchantsFrom::Files(named)
 }
 
 #[cfg(test)]

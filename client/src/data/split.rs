@@ -21,6 +21,12 @@ pub fn is_known(shopper: ShopperKey, merchant: &Name, share: f64, draw: u64) -> 
     ((first_word(&digest) >> 11) as f64) / ((1u64 << 53) as f64) < share
 }
 
+/// Which of `merchants` merchants has a shopper, where a simulation deals shoppers out.
+pub fn merchant(shopper: ShopperKey, merchants: u32) -> u32 {
+    (first_word(&Digest::of("guildhall merchant of a shopper v1", &[&shopper.0]))
+        % u64::from(merchants.max(1))) as u32
+}
+
 fn first_word(digest: &Digest) -> u64 {
     digest.0[..8].iter().fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }

@@ -21,12 +21,11 @@ use guildhall_shared::round_parameters::RoundMode;
 use guildhall_shared::task::Task;
 
 use crate::config::ClientConfig;
-use crate::data::observations::Observations;
 use crate::data::{self, DataConfig};
 use crate::folder::read_or_draw_secret;
 use crate::participant::TrainOrder;
-use crate::train::Trainer;
 use crate::train::participation::{Participation, ParticipationKey};
+use crate::train::{JobTrainer, TrainingData};
 
 /// What a merchant adds to a round: the clipped sum over its shoppers.
 pub trait Contributor: Send + Sync {
@@ -111,8 +110,8 @@ impl Contributor for Dummy {
 }
 
 struct FromData {
-    trainer: Trainer,
-    train: Observations,
+    trainer: JobTrainer,
+    train: TrainingData,
     digest: DataDigest,
     key: ParticipationKey,
     spec: Arc<JobSpec>,
@@ -130,11 +129,16 @@ impl FromData {
         let secret = read_or_draw_secret(&config.folder.data_secret()).map_err(|e| error(&e))?;
         let files = std::iter::once(data.path.as_path()).chain(data.test_rows.as_deref());
         let digest = data::digest(files, &secret).map_err(|e| error(&e))?;
-        let (splits, _) = data::load(data, &spec.task).map_err(|e| error(&e))?;
+        let train = match spec.task.items() {
+            Some(items) => {
+                TrainingData::Items(data::load_items(data, items).map_err(|e| error(&e))?.0.train())
+            }
+            None => TrainingData::Observations(data::load(data, &spec.task).map_err(|e| error(&e))?.0.train),
+        };
         let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {
-            trainer: Trainer::new(&spec.model(), &config.device).map_err(|e| error(&e))?,
-            train: splits.train,
+            trainer: JobTrainer::new(spec, &config.device).map_err(|e| error(&e))?,
+            train,
             digest,
             key: ParticipationKey::from_bytes(*key),
             spec: Arc::clone(spec),

@@ -10,8 +10,8 @@ use guildhall_client::data::observations::Splits;
 use guildhall_client::evaluate::AucSummary;
 use guildhall_client::evaluate::Scored;
 use guildhall_client::model::DeviceChoice;
-use guildhall_client::train::Trainer;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
+use guildhall_client::train::{JobTrainer, Trainer, TrainingData};
 use guildhall_privacy::ledger::{Attempt, BudgetLimit, Ledger, Reservation};
 use guildhall_privacy::noise::{BulkNoise, NoiseShare};
 use guildhall_privacy::parameter::{ClippingParameters, Protection};
@@ -79,7 +79,7 @@ pub type Merchants = BTreeMap<Name, Splits>;
 /// What every merchant does in a round, settled before the first one.
 struct Pipeline<'a> {
     job: &'a JobSpec,
-    trainer: &'a Trainer,
+    trainer: &'a JobTrainer,
     parameters: RoundParameters,
     protection: Protection,
 }
@@ -87,7 +87,7 @@ struct Pipeline<'a> {
 /// One simulated merchant.
 struct Member<'a> {
     index: MerchantIndex,
-    splits: &'a Splits,
+    train: &'a TrainingData,
     ledger: Ledger,
     key: ParticipationKey,
 }
@@ -102,19 +102,36 @@ pub fn train(
     mode: NoiseMode,
     on_model: &mut dyn FnMut(&ModelState),
 ) -> Result<ModelState, CommandError> {
-    let trainer = Trainer::new(&job.model(), &DeviceChoice::Cpu).context("the trainer")?;
+    let rows: BTreeMap<Name, TrainingData> = merchants
+        .iter()
+        .map(|(name, splits)| (name.clone(), TrainingData::Observations(splits.train.clone())))
+        .collect();
+    train_on(job, &rows, mode, on_model)
+}
+
+/// [`train`] of any kind of rows.
+///
+/// # Privacy
+/// As [`train`].
+pub fn train_on(
+    job: &JobSpec,
+    merchants: &BTreeMap<Name, TrainingData>,
+    mode: NoiseMode,
+    on_model: &mut dyn FnMut(&ModelState),
+) -> Result<ModelState, CommandError> {
+    let trainer = JobTrainer::new(job, &DeviceChoice::Cpu).context("the trainer")?;
     let pipeline = Pipeline::new(job, &trainer, mode, merchants.len())?;
     let limit = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } => BudgetLimit { epsilon, delta },
         PrivacySpec::None { .. } => BudgetLimit { epsilon: 1.0, delta: 1e-6 },
     };
     let mut members = Vec::with_capacity(merchants.len());
-    for (index, (name, splits)) in merchants.iter().enumerate() {
+    for (index, (name, train)) in merchants.iter().enumerate() {
         let index = MerchantIndex(index as u16);
         let key = ParticipationKey::from_bytes(
             Digest::of("guildhall simulated merchant", &[name.as_str().as_bytes()]).0,
         );
-        members.push(Member { index, splits, ledger: Ledger::simulated(limit).context("the ledger")?, key });
+        members.push(Member { index, train, ledger: Ledger::simulated(limit).context("the ledger")?, key });
     }
     let mut model = ModelState::initial(job);
     on_model(&model);
@@ -137,7 +154,7 @@ pub fn train(
 impl<'a> Pipeline<'a> {
     fn new(
         job: &'a JobSpec,
-        trainer: &'a Trainer,
+        trainer: &'a JobTrainer,
         mode: NoiseMode,
         merchants: usize,
     ) -> Result<Self, CommandError> {
@@ -173,10 +190,8 @@ impl<'a> Pipeline<'a> {
         let participation =
             Participation::new(&member.key, self.job.digest(), round, self.job.round.participation_rate);
         let enters = |shopper| participation.enters(shopper);
-        let (sum, _) = self
-            .trainer
-            .clipped_sum(&model.weights, &member.splits.train, &enters, &clipping)
-            .context("training")?;
+        let (sum, _) =
+            self.trainer.clipped_sum(&model.weights, member.train, &enters, &clipping).context("training")?;
         let sealed = match noise {
             Some(noise) => self.seal(sum.add_noise(noise), sid, member.index),
             None => {
