@@ -176,6 +176,18 @@ impl PlanReport {
     }
 }
 
+impl PlanReport {
+    /// What to expect in the job's own mode, or in the other where its own has no rounds; none without noise.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        let noise = self.noise.as_ref()?;
+        let (own, other) = match self.aggregation {
+            Aggregation::Masked => (&noise.masked, &noise.plain),
+            Aggregation::Plain => (&noise.plain, &noise.masked),
+        };
+        own.as_ref().or(other.as_ref()).map(|mode| &mode.verdict)
+    }
+}
+
 fn noise_plan(job: &JobSpec, modes: impl Iterator<Item = RoundParameters>) -> Option<NoisePlan> {
     let PrivacySpec::Gaussian { delta, noise_standard_deviation: sigma, .. } = job.privacy else {
         return None;

@@ -20,6 +20,16 @@ pub enum TrainingData {
     Items(Sequences),
 }
 
+impl TrainingData {
+    /// How many shoppers there are.
+    pub fn shoppers(&self) -> usize {
+        match self {
+            TrainingData::Observations(observations) => observations.shoppers.len(),
+            TrainingData::Items(sequences) => sequences.len(),
+        }
+    }
+}
+
 /// Computes the contributions of one job. Holds no rows: one serves several merchants.
 pub struct JobTrainer {
     engine: Engine,

@@ -31,7 +31,8 @@ use guildhall_privacy::audit::{AuditRecord, AuditResult, Tier, Verdict};
 use crate::cli::{AuditArgs, AuditTier};
 use crate::error::{CommandError, Context as _};
 use crate::folder::Folder;
-use crate::{output, simulate};
+use crate::job_file::JobFile;
+use crate::output;
 use canaries::CanaryAudit;
 use mechanism::MechanismAudit;
 use program::{Genuine, Program};
@@ -87,7 +88,7 @@ fn run(arguments: &AuditArgs, program: &dyn Program) -> Result<AuditResult, Comm
         AuditTier::A => MechanismAudit { runs: arguments.runs, merchants }.run(program),
         AuditTier::B => {
             let job = match &arguments.job {
-                Some(file) => simulate::read_job(file)?.0,
+                Some(file) => JobFile::read(file, None)?.job,
                 None => canaries::staging_job(arguments.epsilon)?,
             };
             CanaryAudit { job: Arc::new(job), merchants, draw_coins: &draw_coins }.run(program)

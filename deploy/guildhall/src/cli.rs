@@ -275,6 +275,9 @@ pub struct PlanArgs {
     /// The job file
     #[arg(long)]
     pub job: PathBuf,
+    /// The folder with the data, or the file itself, for an item job that names no catalogue
+    #[arg(long)]
+    pub data: Option<PathBuf>,
     /// Number of merchants to plan for
     #[arg(long, default_value_t = 9)]
     pub merchants: u32,

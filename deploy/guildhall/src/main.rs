@@ -10,10 +10,12 @@ mod demo;
 mod error;
 mod federated;
 mod folder;
+mod job_file;
 mod ledger;
 mod output;
 mod privacy;
 mod process;
+mod ranking;
 mod shell;
 mod simulate;
 
@@ -56,7 +58,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             output::print(a.json, &result, || output::simulated(&result))
         }
         Command::Plan(a) => {
-            let (job, _) = simulate::read_job(&a.job)?;
+            let job = job_file::JobFile::read(&a.job, a.data.as_deref())?.job;
             let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
             output::print(a.json, &report, || report.to_string())
         }

@@ -6,7 +6,7 @@ use guildhall_client::evaluate::AucSummary;
 use serde::Serialize;
 
 use crate::error::{CommandError, Context as _};
-use crate::simulate::Simulated;
+use crate::simulate::{Simulated, Simulation};
 
 /// Prints one JSON object, or the text.
 pub fn print(json: bool, object: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CommandError> {
@@ -50,7 +50,14 @@ pub fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// The table of `simulate`.
-pub fn simulated(result: &Simulated) -> String {
+pub fn simulated(result: &Simulation) -> String {
+    match result {
+        Simulation::Labels(result) => labels(result),
+        Simulation::Ranking(result) => result.to_text(),
+    }
+}
+
+fn labels(result: &Simulated) -> String {
     let row = |name: &str, auc: &AucSummary| vec![name.to_string(), figure(auc.r#macro), figure(auc.micro)];
     let mut rows = vec![vec!["AUC on the test rows".into(), "macro".into(), "micro".into()]];
     rows.push(row("local only, without privacy", &result.auc.local_only));

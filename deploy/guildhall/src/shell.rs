@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::cli::{ClientArgs, DataCommand, JobCommand, JoinArgs, RosterCommand, ServeArgs, ServerCommand};
 use crate::error::{CommandError, Context as _};
-use crate::{data, output, simulate};
+use crate::job_file::JobFile;
+use crate::{data, output};
 
 /// How events are printed on standard output.
 #[derive(Clone, Copy)]
@@ -85,7 +86,7 @@ pub fn server(dir: &Path, command: ServerCommand) -> Result<(), CommandError> {
         ServerCommand::Invite { merchant } => AdminCommand::Invite { merchant },
         ServerCommand::Roster { command: RosterCommand::Close } => AdminCommand::RosterClose,
         ServerCommand::Job { command: JobCommand::Submit { file } } => {
-            AdminCommand::JobSubmit { spec: simulate::read_job(&file)?.0 }
+            AdminCommand::JobSubmit { spec: JobFile::read(&file, None)?.job }
         }
         ServerCommand::Versions => AdminCommand::Versions,
         ServerCommand::RollBack { version } => AdminCommand::RollBack { version },

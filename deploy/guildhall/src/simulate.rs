@@ -1,15 +1,20 @@
 //! `guildhall simulate`: a job with simulated merchants in one process, for figures before anything is spent.
 
+mod items;
+
 use std::path::Path;
 
 use guildhall_client::data::{SimulationConfig, load_by_merchant};
 use guildhall_privacy::accountant::Calibration;
-use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec, SimulationSpec};
+use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec};
 use serde::Serialize;
 
 use crate::comparison::{AucTable, Baselines};
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, Merchants, NoiseMode};
+use crate::job_file::JobFile;
+
+pub use items::SimulatedRanking;
 
 /// What `simulate` prints with `--json`.
 #[derive(Debug, Serialize)]
@@ -53,10 +58,14 @@ pub struct Overrides {
     pub rounds: Option<u32>,
 }
 
-/// Reads a job file.
-pub fn read_job(path: &Path) -> Result<(JobSpec, Option<SimulationSpec>), CommandError> {
-    let text = std::fs::read_to_string(path).context(path.display())?;
-    JobSpec::parse(&text, &Calibration).context(path.display())
+/// What a simulation came to.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Simulation {
+    /// Of a task with labels.
+    Labels(Simulated),
+    /// Of an item task.
+    Ranking(SimulatedRanking),
 }
 
 impl Overrides {
@@ -92,16 +101,14 @@ pub fn run(
     data: &Path,
     mode: impl Into<Option<NoiseMode>>,
     overrides: Overrides,
-) -> Result<Simulated, CommandError> {
-    let (job, simulation) = read_job(job_file)?;
-    let job = overrides.apply(job)?;
+) -> Result<Simulation, CommandError> {
+    let file = JobFile::read(job_file, Some(data))?;
+    let job = overrides.apply(file.job.clone())?;
     let mode = mode.into().unwrap_or_else(|| NoiseMode::of(&job));
-    let table = simulation.ok_or_else(|| {
-        CommandError::message(format!(
-            "{}: no [simulation] table; it says which file holds the rows and which column names the merchant",
-            job_file.display()
-        ))
-    })?;
+    if job.task.items().is_some() {
+        return items::run(&file, job, data, mode).map(Simulation::Ranking);
+    }
+    let table = file.simulation.ok_or_else(no_simulation)?;
     let config = SimulationConfig::parse(&table, data).context(job_file.display())?;
     let merchants: Merchants = load_by_merchant(&config, &job.task)
         .context(data.display())?
@@ -112,7 +119,13 @@ pub fn run(
     if merchants.is_empty() {
         return Err(CommandError::message(format!("{}: no merchant found in it", data.display())));
     }
-    compare(&job, &merchants, mode)
+    compare(&job, &merchants, mode).map(Simulation::Labels)
+}
+
+fn no_simulation() -> CommandError {
+    CommandError::message(
+        "the job has no [simulation] table; it says which file holds the rows and which column names the merchant",
+    )
 }
 
 /// Against whom the ε of a mode holds.

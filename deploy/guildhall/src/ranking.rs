@@ -1,0 +1,238 @@
+//! Rankings of whole catalogues by different models, side by side on the same held-out items.
+
+use std::collections::BTreeMap;
+
+use guildhall_client::data::sequences::{Held, Sequences};
+use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::ranking::{RankingFigures, rank};
+use guildhall_client::recommend::blend::{self, Scale};
+use guildhall_client::recommend::own::OwnEase;
+use guildhall_client::recommend::{ItemItem, Statistics};
+use guildhall_shared::id::Name;
+use guildhall_shared::model_spec::ItemRanking;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::comparison::AucTable;
+
+/// Recommendations that are judged.
+pub const K: u32 = 10;
+
+/// λ that a merchant tries for its own model.
+const OWN_RIDGES: [f64; 5] = [10.0, 20.0, 50.0, 100.0, 200.0];
+/// λ that are tried for the pooled reference.
+const POOLED_RIDGES: [f64; 2] = [20.0, 50.0];
+/// Items of the pooled reference, the most popular.
+const POOLED_ITEMS_MAX: usize = 6_000;
+
+/// A score for every item of a catalogue, given a history.
+pub type Score<'m> = dyn Fn(&[u32], &mut [f32]) + Sync + 'm;
+
+/// Places of held-out items, merchant by merchant.
+pub type Ranks = BTreeMap<Name, Vec<Option<u32>>>;
+
+/// The places of held-out items in a model's full rankings.
+pub fn ranks(held: &[Held<'_>], items: usize, score: &Score<'_>) -> Vec<Option<u32>> {
+    let one = |scores: &mut Vec<f32>, held: &Held<'_>| {
+        score(held.history, scores);
+        rank(scores, held.history, held.target)
+    };
+    held.par_iter().map_init(|| vec![0.0; items], one).collect()
+}
+
+/// Places of every merchant's test items in one model's rankings.
+pub fn test_ranks(merchants: &BTreeMap<Name, Sequences>, items: usize, score: &Score<'_>) -> Ranks {
+    let of = |sequences: &Sequences| ranks(&sequences.test().collect::<Vec<_>>(), items, score);
+    merchants.iter().map(|(name, sequences)| (name.clone(), of(sequences))).collect()
+}
+
+fn ndcg(ranks: &[Option<u32>]) -> f64 {
+    RankingFigures::mean(ranks, K).map_or(0.0, |figures| figures.ndcg_at_k)
+}
+
+/// A merchant's own model, its penalty tuned on its own validation items.
+pub fn own_model(sequences: &Sequences, items: usize) -> Option<OwnEase> {
+    let train = sequences.train();
+    let validation: Vec<Held<'_>> = sequences.validation().collect();
+    let mut best: Option<(f64, f64)> = None;
+    for ridge in OWN_RIDGES {
+        let Some(model) = OwnEase::fit(items, &train, ridge) else { continue };
+        let figure = ndcg(&ranks(&validation, items, &|history, out| model.scores(history, out)));
+        if best.is_none_or(|(found, _)| figure > found) {
+            best = Some((figure, ridge));
+        }
+    }
+    OwnEase::fit(items, &train, best?.1)
+}
+
+/// One item-item model of everybody's rows together, for reference only.
+pub fn pooled_model(merchants: &BTreeMap<Name, Sequences>, items: usize) -> Option<ItemItem> {
+    let parts: Vec<Sequences> = merchants.values().map(Sequences::train).collect();
+    let mut all: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    for (key, items) in parts.iter().flat_map(Sequences::iter) {
+        all.entry(key).or_default().extend_from_slice(items);
+    }
+    let mut pooled = Sequences::default();
+    all.iter().for_each(|(key, items)| pooled.push(*key, items));
+    let statistics = Statistics::local(items, Statistics::popular(items, &pooled, POOLED_ITEMS_MAX), &pooled);
+    let validation: Vec<Held<'_>> = merchants.values().flat_map(Sequences::validation).collect();
+    let tried = POOLED_RIDGES.into_iter().map(|ridge| {
+        let ranking = ItemRanking::Ease { ridge, ridge_deviations: 0.0, threshold_deviations: 0.0 };
+        let model = ItemItem::new(&statistics, ranking);
+        let figure = ndcg(&ranks(&validation, items, &|history, out| model.scores(history, out)));
+        (figure, model)
+    });
+    tried.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, model)| model)
+}
+
+/// Baselines that need no federation, and each merchant's blend with a released model.
+pub struct Baselines<'s> {
+    merchants: &'s BTreeMap<Name, Sequences>,
+    items: usize,
+    own: BTreeMap<Name, OwnEase>,
+}
+
+/// What a blend came to.
+pub struct Blended {
+    /// Places of the test items.
+    pub ranks: Ranks,
+    /// The released model's weight, by merchant.
+    pub weights: BTreeMap<Name, f32>,
+}
+
+impl<'s> Baselines<'s> {
+    /// Fits every merchant's own model.
+    pub fn fit(merchants: &'s BTreeMap<Name, Sequences>, items: usize) -> Self {
+        let own = merchants
+            .iter()
+            .filter_map(|(name, sequences)| own_model(sequences, items).map(|model| (name.clone(), model)))
+            .collect();
+        Baselines { merchants, items, own }
+    }
+
+    /// Places of the test items in the rankings of every merchant's own model.
+    pub fn own_ranks(&self) -> Ranks {
+        let of = |(name, sequences): (&Name, &Sequences)| {
+            let model = self.own.get(name)?;
+            let held: Vec<Held<'_>> = sequences.test().collect();
+            Some((name.clone(), ranks(&held, self.items, &|history, out| model.scores(history, out))))
+        };
+        self.merchants.iter().filter_map(of).collect()
+    }
+
+    /// Every merchant's own model blended with a released one, by the weight that suits its validation items best.
+    pub fn blended(&self, released: &Score<'_>, scale: Scale) -> Blended {
+        let one = |(name, sequences): (&Name, &Sequences)| {
+            let model = self.own.get(name)?;
+            let own = |history: &[u32], out: &mut [f32]| model.scores(history, out);
+            let weight = blend::choose(sequences.validation(), self.items, &own, &released, scale);
+            let held: Vec<Held<'_>> = sequences.test().collect();
+            let mixed = |history: &[u32], out: &mut [f32]| {
+                let mut other = vec![0.0; out.len()];
+                own(history, out);
+                released(history, &mut other);
+                blend::blend(out, &mut other, weight, scale);
+            };
+            Some((name.clone(), ranks(&held, self.items, &mixed), weight))
+        };
+        let all: Vec<_> = self.merchants.par_iter().filter_map(one).collect();
+        let weights = all.iter().map(|(name, _, weight)| (name.clone(), *weight)).collect();
+        Blended { ranks: all.into_iter().map(|(name, ranks, _)| (name, ranks)).collect(), weights }
+    }
+}
+
+/// All ways to a model.
+pub struct RanksByMethod {
+    /// Every merchant's own model.
+    pub local_only: Ranks,
+    /// The federated model without privacy.
+    pub federated_plain: Ranks,
+    /// The federated model with privacy.
+    pub federated_private: Option<Ranks>,
+    /// Own and federated.
+    pub blend: Ranks,
+    /// Everybody's rows together.
+    pub pooled: Ranks,
+}
+
+/// A difference of two means over the same shoppers, with its 95 % interval (normal approximation).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Difference {
+    /// Second less first.
+    pub mean: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl RanksByMethod {
+    /// One figure, by method and merchant.
+    pub fn table(&self, pick: fn(&RankingFigures) -> f64) -> AucTable {
+        AucTable {
+            local_only: summary(&self.local_only, pick),
+            federated_plain: summary(&self.federated_plain, pick),
+            federated_private: self.federated_private.as_ref().map(|ranks| summary(ranks, pick)),
+            blend: summary(&self.blend, pick),
+            pooled: summary(&self.pooled, pick),
+        }
+    }
+
+    /// NDCG of the blend less that of the merchants' own models, over all shoppers.
+    pub fn blend_less_local(&self) -> Option<Difference> {
+        difference(&self.local_only, &self.blend)
+    }
+
+    /// NDCG of the released model, with privacy where there is any, less that of the merchants' own models.
+    pub fn released_less_local(&self) -> Option<Difference> {
+        difference(&self.local_only, self.federated_private.as_ref().unwrap_or(&self.federated_plain))
+    }
+}
+
+fn summary(ranks: &Ranks, pick: fn(&RankingFigures) -> f64) -> AucSummary {
+    let figure = |ranks: &[Option<u32>]| RankingFigures::mean(ranks, K).map(|figures| pick(&figures));
+    let per_merchant: BTreeMap<Name, Option<f64>> =
+        ranks.iter().map(|(name, ranks)| (name.clone(), figure(ranks))).collect();
+    let known: Vec<f64> = per_merchant.values().flatten().copied().collect();
+    let all: Vec<Option<u32>> = ranks.values().flatten().copied().collect();
+    AucSummary {
+        r#macro: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
+        micro: figure(&all),
+        per_merchant,
+    }
+}
+
+fn difference(first: &Ranks, second: &Ranks) -> Option<Difference> {
+    let gain = |rank: &Option<u32>| RankingFigures::of_rank(*rank, K).ndcg_at_k;
+    let pairs = first.iter().filter_map(|(name, first)| Some((first, second.get(name)?)));
+    let differences: Vec<f64> =
+        pairs.flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| gain(b) - gain(a))).collect();
+    let n = differences.len() as f64;
+    if n < 2.0 {
+        return None;
+    }
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / (n - 1.0);
+    let half = 1.96 * (variance / n).sqrt();
+    Some(Difference { mean, low: mean - half, high: mean + half })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(ranks: &[Option<u32>]) -> Ranks {
+        BTreeMap::from([(Name::new("shop").expect("a name"), ranks.to_vec())])
+    }
+
+    #[test]
+    fn differences_come_with_an_interval() {
+        let (own, other) = (one(&[None, Some(0), Some(50), None]), one(&[Some(0), Some(0), Some(0), None]));
+        let found = difference(&own, &other).expect("four shoppers");
+        assert_eq!(found.mean, 0.5);
+        assert!((found.high - 0.5 - 1.96 * (1.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
+        assert!(difference(&one(&[None]), &one(&[None])).is_none());
+        let table = summary(&other, |figures| figures.hr_at_k);
+        assert_eq!((table.r#macro, table.micro), (Some(0.75), Some(0.75)));
+    }
+}
