@@ -16,6 +16,7 @@ pub mod item_item;
 mod neighbours;
 pub mod own;
 pub mod statistics;
+pub mod vectors;
 
 pub use item_item::ItemItem;
 pub use statistics::Statistics;

@@ -9,10 +9,12 @@
 
 mod adaptive;
 mod by_accountant;
+mod statistics;
 mod text;
 mod verdict;
 
 use guildhall_shared::job::{Aggregation, JobSpec, PrivacySpec};
+use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::round_parameters::{RoundParameters, RoundParametersError};
 use guildhall_shared::secagg::{Graph, SecaggParameters};
 use serde::Serialize;
@@ -24,6 +26,7 @@ use by_accountant::Release;
 
 pub use adaptive::{AdaptiveClipPlan, SHARE_NOISE_MAX};
 pub use by_accountant::{Amplified, RoundsPlan, SettingPlan};
+pub use statistics::StatisticsPlan;
 pub use verdict::Verdict;
 
 #[cfg(test)]
@@ -101,6 +104,9 @@ pub struct ModePlan {
     pub epsilon_local: f64,
     /// What only secure aggregation has.
     pub masked: Option<MaskedPlan>,
+    /// Of a job of item statistics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<StatisticsPlan>,
     /// In words.
     pub verdict: Verdict,
 }
@@ -231,6 +237,10 @@ impl ModePlan {
         let bound = job.adaptive_clip.map_or(job.clipping.bound, |rule| rule.bound_left(job.clipping.bound));
         let noise = wide / bound as f64 * (job.model().parameter_count() as f64).sqrt();
         let noise_over_clip = noise / job.round.expected_shoppers as f64;
+        let statistics = match &job.architecture {
+            Architecture::ItemStatistics(model) => Some(StatisticsPlan::new(job, model, wide)),
+            _ => None,
+        };
         let masked_plan = |secagg: &SecaggParameters| MaskedPlan {
             colluders: secagg.colluders,
             threshold: secagg.threshold,
@@ -250,7 +260,11 @@ impl ModePlan {
             epsilon_by_merchants: [1, 2, 5].map(|k| (k, epsilon_of(known_to(k, charged, mode), delta))),
             epsilon_local: epsilon_of(total(Observer::EverybodyElse), delta),
             masked: parameters.secagg.as_ref().map(masked_plan),
-            verdict: Verdict::new(job, noise_over_clip, noise),
+            verdict: match &statistics {
+                Some(statistics) => statistics.verdict(),
+                None => Verdict::new(job, noise_over_clip, noise),
+            },
+            statistics,
         }
     }
 }

@@ -2,6 +2,9 @@
 
 mod items;
 mod sequence;
+mod start;
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,7 @@ use crate::wire;
 
 pub use items::{Diagonal, ItemEncoder, ItemRanking, ItemStatistics, MatrixFactorization, NextItemModel};
 pub use sequence::{SequenceClassifier, SequenceEncoder, SequenceShape};
+pub use start::{ItemVectors, START_BYTES_MAX};
 
 /// The largest model a job may declare, in parameters.
 pub const PARAMETERS_MAX: usize = 1 << 28;
@@ -154,6 +158,24 @@ impl ModelSpec {
     /// d, the number of scalars.
     pub fn parameter_count(&self) -> usize {
         self.parameters().iter().map(ParameterSpec::len).sum()
+    }
+
+    /// Which of the d values a round that trains from version `step` measures; the noise on all others is thrown away. All but
+    /// for item statistics.
+    pub fn measured(&self, step: u32) -> Range<usize> {
+        match (&self.architecture, step) {
+            (Architecture::ItemStatistics(model), 0) => 0..model.items,
+            (Architecture::ItemStatistics(model), _) => model.items..self.parameter_count(),
+            _ => 0..self.parameter_count(),
+        }
+    }
+
+    /// The values that the first parameters start with; none where all are drawn from the seed.
+    pub fn start(&self) -> Option<&ItemVectors> {
+        match &self.architecture {
+            Architecture::NextItem(model) => model.start.as_ref(),
+            _ => None,
+        }
     }
 
     /// The digest of the canonical encoding.

@@ -42,7 +42,8 @@ impl ModelState {
     /// Model 0: the job's public seed expanded. Anybody can recompute it.
     ///
     /// Weights are Glorot-uniform, biases zero. The generator is ChaCha20 (RFC 8439) keyed with SHA-256 of a label
-    /// and the seed; each weight takes one 64-bit word, of which the upper 53 bits make a number in [0, 1).
+    /// and the seed; each weight takes one 64-bit word, of which the upper 53 bits make a number in [0, 1). Where the job
+    /// carries item vectors, they take the place of the first weights.
     ///
     /// # Source
     /// Glorot and Bengio 2010, equation 16.
@@ -62,6 +63,9 @@ impl ModelState {
                 };
                 weights.push((2.0 * unit - 1.0) * limit);
             }
+        }
+        if let Some(start) = model.start() {
+            weights.iter_mut().zip(start.values()).for_each(|(weight, value)| *weight = value);
         }
         let optimizer = OptimizerState::new(&job.optimizer.rule, weights.len());
         let clip = job.adaptive_clip.map(|_| job.clipping.norm_l2);
@@ -84,7 +88,11 @@ impl ModelState {
         let shoppers = job.round.expected_shoppers;
         let (sum, indicators) = sum.split_at(self.weights.len());
         let scale = self.clipping(job).grid() / shoppers as f64;
-        let gradient = sum.iter().map(|z| *z as f64 * scale);
+        let measured = job.model().measured(self.step);
+        let gradient = sum
+            .iter()
+            .enumerate()
+            .map(|(index, z)| if measured.contains(&index) { *z as f64 * scale } else { 0.0 });
         next.clip = job
             .adaptive_clip
             .zip(indicators.first())

@@ -66,23 +66,34 @@ pub fn own_model(sequences: &Sequences, items: usize) -> Option<OwnEase> {
 }
 
 /// One item-item model of everybody's rows together, for reference only.
-pub fn pooled_model(merchants: &BTreeMap<Name, Sequences>, items: usize) -> Option<ItemItem> {
-    let parts: Vec<Sequences> = merchants.values().map(Sequences::train).collect();
+pub fn pooled_model(merchants: &BTreeMap<Name, Sequences>, items: usize) -> Option<Box<Score<'static>>> {
     let mut all: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-    for (key, items) in parts.iter().flat_map(Sequences::iter) {
-        all.entry(key).or_default().extend_from_slice(items);
+    for sequences in merchants.values() {
+        sequences
+            .train()
+            .iter()
+            .for_each(|(key, items)| all.entry(key).or_default().extend_from_slice(items));
     }
     let mut pooled = Sequences::default();
     all.iter().for_each(|(key, items)| pooled.push(*key, items));
-    let statistics = Statistics::local(items, Statistics::popular(items, &pooled, POOLED_ITEMS_MAX), &pooled);
     let validation: Vec<Held<'_>> = merchants.values().flat_map(Sequences::validation).collect();
-    let tried = POOLED_RIDGES.into_iter().map(|ridge| {
+    // The smaller inverse.
+    let kept = Statistics::popular(items, &pooled, POOLED_ITEMS_MAX);
+    let statistics = (pooled.len() > kept.len()).then(|| Statistics::local(items, kept, &pooled));
+    let fit = |ridge| -> Option<Box<Score<'static>>> {
+        let Some(statistics) = &statistics else {
+            let model = OwnEase::fit(items, &pooled, ridge)?;
+            return Some(Box::new(move |history, out| model.scores(history, out)));
+        };
         let ranking = ItemRanking::Ease { ridge, ridge_deviations: 0.0, threshold_deviations: 0.0 };
-        let model = ItemItem::new(&statistics, ranking);
-        let figure = ndcg(&ranks(&validation, items, &|history, out| model.scores(history, out)));
-        (figure, model)
+        let model = ItemItem::new(statistics, ranking);
+        Some(Box::new(move |history, out| model.scores(history, out)))
+    };
+    let judged = POOLED_RIDGES.into_iter().filter_map(|ridge| {
+        let model = fit(ridge)?;
+        Some((ndcg(&ranks(&validation, items, &*model)), model))
     });
-    tried.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, model)| model)
+    judged.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, model)| model)
 }
 
 /// Baselines that need no federation, and each merchant's blend with a released model.

@@ -102,8 +102,19 @@ impl Display for Chosen<'_> {
             "    noise over central noise     {:.2} when all take part to the end",
             plan.noise_over_central
         )?;
-        writeln!(f, "    noise over clip on the mean  {:.3}", plan.noise_over_clip)?;
-        writeln!(f, "    contributions a round needed {}", plan.shoppers_needed)?;
+        match &plan.statistics {
+            Some(statistics) => writeln!(
+                f,
+                "    noise in shoppers            {:.2} of an item, {:.2} of a pair; {:.0} % of what goes together stands out",
+                statistics.popularity_deviation_shoppers,
+                statistics.pair_deviation_shoppers,
+                100.0 * statistics.share_standing_out
+            )?,
+            None => {
+                writeln!(f, "    noise over clip on the mean  {:.3}", plan.noise_over_clip)?;
+                writeln!(f, "    contributions a round needed {}", plan.shoppers_needed)?;
+            }
+        }
         epsilons(plan, f)?;
         writeln!(f, "    {}", plan.verdict)
     }

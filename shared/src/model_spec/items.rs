@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LocalTraining, ParameterSpec, bias, weight};
+use super::{ItemVectors, LocalTraining, ParameterSpec, bias, weight};
 
 /// Released sums over shoppers, from which item-item models follow without any further charge.
 ///
@@ -140,6 +140,8 @@ pub struct NextItemModel {
     pub negatives: usize,
     /// Local training.
     pub training: LocalTraining,
+    /// Item vectors to start from; none where they are drawn from the job's seed like all else.
+    pub start: Option<ItemVectors>,
 }
 
 impl NextItemModel {

@@ -195,3 +195,53 @@ fn a_clip_out_of_its_range_and_a_sum_without_its_last_word_are_refused() {
     let left_over = ModelState::from_bytes(&with(Some(1.0)), &constant);
     assert_eq!(left_over, Err(ModelBytesError::TrailingBytes(8)));
 }
+
+#[test]
+fn item_vectors_of_the_job_take_the_place_of_the_first_weights() {
+    use crate::model_spec::{ItemEncoder, ItemVectors, LocalTraining, NextItemModel};
+    let training = LocalTraining { steps: 1, learning_rate: 0.1, merchant_epochs: 0, batch: 1 };
+    let model = NextItemModel {
+        encoder: ItemEncoder::Gru,
+        items: 2,
+        positions: 3,
+        width: 2,
+        dropout: 0.0,
+        negatives: 0,
+        training,
+        start: None,
+    };
+    let of = |start| {
+        let architecture = Architecture::NextItem(NextItemModel { start, ..model.clone() });
+        ModelState::initial(&JobSpec { architecture, ..job(UpdateRule::Sgd { momentum: 0.0 }, 0) })
+    };
+    let started = of(Some(ItemVectors::nearest(&[1.0, 0.0, -1.0, 0.5])));
+    assert_eq!((started.weights[0], started.weights[2]), (1.0, -1.0));
+    let random = of(None);
+    assert_eq!(started.weights.len(), random.weights.len());
+    assert_ne!(started.weights[..4], random.weights[..4]);
+}
+
+/// Or else noise would add up where nothing is measured, and the items kept would change from round to round.
+#[test]
+fn a_round_of_statistics_moves_only_what_it_measures() {
+    use crate::model_spec::{Diagonal, ItemRanking, ItemStatistics};
+    let model = ItemStatistics {
+        items: 3,
+        items_kept: 2,
+        popularity_items: 1,
+        cooccurrence_pairs: 1,
+        diagonal: Diagonal::Popularity,
+        ranking: ItemRanking::Popularity,
+    };
+    let job = JobSpec {
+        architecture: Architecture::ItemStatistics(model),
+        ..job(UpdateRule::Sgd { momentum: 0.0 }, 0)
+    };
+    let state = ModelState::initial(&job);
+    assert_eq!(state.weights, [0.0; 6]);
+    let first = state.next(&job, &[5; 6]).expect("as long");
+    assert!(first.weights[..3].iter().all(|w| *w != 0.0) && first.weights[3..] == [0.0; 3]);
+    let second = first.next(&job, &[5; 6]).expect("as long");
+    assert_eq!(second.weights[..3], first.weights[..3]);
+    assert!(second.weights[3..].iter().all(|w| *w != 0.0));
+}

@@ -99,7 +99,7 @@ pub fn run(
         federated_plain: ranking::test_ranks(&merchants, items, &*open.score),
         federated_private: noised.as_ref().map(|model| ranking::test_ranks(&merchants, items, &*model.score)),
         blend: blended.ranks.clone(),
-        pooled: ranking::test_ranks(&merchants, items, &|history, out| pooled.scores(history, out)),
+        pooled: ranking::test_ranks(&merchants, items, &*pooled),
     };
     let (epsilon, delta) = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } if private => (Some(epsilon), Some(delta)),
@@ -209,3 +209,6 @@ impl SimulatedRanking {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use crate::job::{JobSpec, PrivacySpec};
 use crate::model_spec::{
     Architecture, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining, MatrixFactorization,
-    NextItemModel, PARAMETERS_MAX, SequenceClassifier, SequenceEncoder,
+    NextItemModel, PARAMETERS_MAX, START_BYTES_MAX, SequenceClassifier, SequenceEncoder,
 };
 use crate::optimizer::UpdateRule;
 use crate::task::Task;
@@ -193,4 +193,11 @@ fn next_item(model: &NextItemModel, spec: &JobSpec, m: &mut Mistakes) {
     }
     dropout(m, model.dropout);
     training(&model.training, spec, m);
+    let starts = model.start.as_ref().is_none_or(|start| start.fits(model.items * model.width));
+    m.require(
+        starts,
+        "model.start",
+        &format!("{} vectors of width {} in at most {START_BYTES_MAX} bytes", model.items, model.width),
+        "others",
+    );
 }

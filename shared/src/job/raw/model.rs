@@ -231,6 +231,7 @@ impl RawNetwork {
             dropout: self.dropout,
             negatives: self.negatives.unwrap_or_default(),
             training: self.training(),
+            start: None,
         })
     }
 }
