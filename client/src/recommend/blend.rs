@@ -70,6 +70,22 @@ pub fn choose<'s>(
     gains.iter().zip(WEIGHTS).find(|(gain, _)| **gain >= best).map_or(0.0, |(_, weight)| weight)
 }
 
+/// The first `k` items of a ranking that are not in the history, ties broken by item number.
+pub fn top(score: &dyn Fn(&[u32], &mut [f32]), items: usize, history: &[u32], k: usize) -> Vec<u32> {
+    let mut scores = vec![0.0; items];
+    score(history, &mut scores);
+    let mut order: Vec<u32> = (0..items as u32)
+        .filter(|item| !history.contains(item) && !scores[*item as usize].is_nan())
+        .collect();
+    let before = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
+    if order.len() > k {
+        order.select_nth_unstable_by(k, before);
+        order.truncate(k);
+    }
+    order.sort_by(before);
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,9 @@
 //! A score for every item from the items a shopper has. [core]
 
-use guildhall_shared::model_spec::ItemRanking;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::model_spec::{Architecture, ItemRanking};
+use guildhall_shared::model_state::ModelState;
+use guildhall_shared::round_parameters::RoundParameters;
 
 use super::ease::{self, Ease};
 use super::neighbours::{self, Similarity};
@@ -42,6 +45,16 @@ impl ItemItem {
         };
         debug_assert_eq!(weights.len(), kept.len() * kept.len(), "{size} items kept");
         Self::of_weights(kept, weights, &statistics.popularity)
+    }
+
+    /// The recommender of a released version of an item statistics job, for a federation of so many merchants; `None` for other
+    /// jobs, and before there is more than a popularity.
+    pub fn released(job: &JobSpec, state: &ModelState, merchants: u32) -> Option<Self> {
+        let Architecture::ItemStatistics(model) = &job.architecture else { return None };
+        let parameters = RoundParameters::derive(job, merchants).ok()?;
+        // n shares of the noise, whatever h they were sized for.
+        let noise_steps = f64::from(merchants).sqrt() * parameters.noise_standard_deviation_local as f64;
+        Some(Self::new(&Statistics::released(job, state, noise_steps)?, model.ranking))
     }
 
     /// From weights between `kept` items (row the item a shopper has) and the shoppers of every item of the catalogue.

@@ -50,6 +50,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Train a job with simulated merchants in this process and compare it with what they could do alone
     Simulate(SimulateArgs),
+    /// How good a client's released model is on the merchant's own held-out rows; nothing is sent
+    Evaluate(EvaluateArgs),
     /// Before spending anything: noise against signal, shoppers needed, epsilon by rounds
     Plan(PlanArgs),
     /// Privacy arithmetic
@@ -264,6 +266,20 @@ pub struct SimulateArgs {
     /// Another number of rounds than the job's
     #[arg(long)]
     pub rounds: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+    /// Another version than the newest
+    #[arg(long)]
+    pub version: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ mod comparison;
 mod data;
 mod demo;
 mod error;
+mod evaluate;
 mod federated;
 mod folder;
 mod job_file;
@@ -56,6 +57,10 @@ fn run(command: Command) -> Result<(), CommandError> {
             let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: a.rounds };
             let result = simulate::run(&a.job, &a.data, a.mode, overrides)?;
             output::print(a.json, &result, || output::simulated(&result))
+        }
+        Command::Evaluate(a) => {
+            let found = evaluate::run(&a.config, a.version)?;
+            output::print(a.json, &found, || found.to_text())
         }
         Command::Plan(a) => {
             let job = job_file::JobFile::read(&a.job, a.data.as_deref())?.job;

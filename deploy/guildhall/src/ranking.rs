@@ -9,11 +9,15 @@ use guildhall_client::recommend::blend::{self, Scale};
 use guildhall_client::recommend::own::OwnEase;
 use guildhall_client::recommend::{ItemItem, Statistics};
 use guildhall_shared::id::Name;
-use guildhall_shared::model_spec::ItemRanking;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::model_spec::{Architecture, ItemRanking};
+use guildhall_shared::model_state::ModelState;
+use guildhall_shared::round_parameters::RoundParameters;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::comparison::AucTable;
+use crate::error::{CommandError, Context as _};
 
 /// Recommendations that are judged.
 pub const K: u32 = 10;
@@ -44,6 +48,37 @@ pub fn ranks(held: &[Held<'_>], items: usize, score: &Score<'_>) -> Vec<Option<u
 pub fn test_ranks(merchants: &BTreeMap<Name, Sequences>, items: usize, score: &Score<'_>) -> Ranks {
     let of = |sequences: &Sequences| ranks(&sequences.test().collect::<Vec<_>>(), items, score);
     merchants.iter().map(|(name, sequences)| (name.clone(), of(sequences))).collect()
+}
+
+/// A released model, ready to score.
+pub struct RankedModel {
+    /// A score for every item.
+    pub score: Box<Score<'static>>,
+    /// Whether its scores are of the scale of merchants' own models.
+    pub scale: Scale,
+}
+
+impl RankedModel {
+    /// A released version in a federation of so many merchants.
+    pub fn released(job: &JobSpec, state: &ModelState, merchants: u32) -> Result<Self, CommandError> {
+        let parameters = RoundParameters::derive(job, merchants).context("the rounds of the job")?;
+        let noise_steps = f64::from(merchants).sqrt() * parameters.noise_standard_deviation_local as f64;
+        Self::of(job, state, noise_steps)
+    }
+
+    /// A version whose rounds had noise of this standard deviation on the sum, in integer steps.
+    pub fn of(job: &JobSpec, state: &ModelState, noise_steps: f64) -> Result<Self, CommandError> {
+        match &job.architecture {
+            Architecture::ItemStatistics(model) => {
+                let statistics = Statistics::released(job, state, noise_steps)
+                    .ok_or_else(|| CommandError::message("the statistics are not released yet"))?;
+                let model = ItemItem::new(&statistics, model.ranking);
+                let score = move |history: &[u32], out: &mut [f32]| model.scores(history, out);
+                Ok(RankedModel { score: Box::new(score), scale: Scale::Same })
+            }
+            other => Err(CommandError::message(format!("cannot rank items with {other:?}"))),
+        }
+    }
 }
 
 fn ndcg(ranks: &[Option<u32>]) -> f64 {

@@ -6,14 +6,10 @@ use std::path::Path;
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{SimulationConfig, items_by_merchant};
 use guildhall_client::evaluate::ranking::PROTOCOL;
-use guildhall_client::recommend::blend::Scale;
-use guildhall_client::recommend::{ItemItem, Statistics};
 use guildhall_client::train::TrainingData;
 use guildhall_privacy::plan::{PlanReport, Verdict};
 use guildhall_shared::id::Name;
 use guildhall_shared::job::{JobSpec, PrivacySpec};
-use guildhall_shared::model_spec::Architecture;
-use guildhall_shared::model_state::ModelState;
 use serde::Serialize;
 
 use crate::comparison::AucTable;
@@ -21,7 +17,7 @@ use crate::error::{CommandError, Context as _};
 use crate::federated::{self, NoiseMode};
 use crate::job_file::JobFile;
 use crate::output::{figure, table};
-use crate::ranking::{self, Baselines, Difference, K, RanksByMethod, Score};
+use crate::ranking::{self, Baselines, Difference, K, RankedModel, RanksByMethod};
 
 use super::adversary;
 
@@ -87,8 +83,8 @@ pub fn run(
     let private = mode != NoiseMode::None && matches!(job.privacy, PrivacySpec::Gaussian { .. });
     let open_job = file.without_privacy()?;
 
-    let open = Trained::train(&open_job, &train, NoiseMode::None)?;
-    let noised = private.then(|| Trained::train(&job, &train, mode)).transpose()?;
+    let open = trained(&open_job, &train, NoiseMode::None)?;
+    let noised = private.then(|| trained(&job, &train, mode)).transpose()?;
     let baselines = Baselines::fit(&merchants, items);
     let pooled = ranking::pooled_model(&merchants, items)
         .ok_or_else(|| CommandError::message("the pooled model could not be fitted"))?;
@@ -130,36 +126,13 @@ pub fn run(
     })
 }
 
-/// A trained model, ready to score.
-struct Trained {
-    score: Box<Score<'static>>,
-    scale: Scale,
-}
-
-impl Trained {
-    fn train(
-        job: &JobSpec,
-        merchants: &BTreeMap<Name, TrainingData>,
-        mode: NoiseMode,
-    ) -> Result<Self, CommandError> {
-        let state = federated::train_on(job, merchants, mode, &mut |_| ())?;
-        Self::of(job, &state, noise_steps(job, mode, merchants.len())?)
-    }
-
-    fn of(job: &JobSpec, state: &ModelState, noise_steps: f64) -> Result<Self, CommandError> {
-        match &job.architecture {
-            Architecture::ItemStatistics(model) => {
-                let statistics = Statistics::released(job, state, noise_steps)
-                    .ok_or_else(|| CommandError::message("the statistics are not released yet"))?;
-                let model = ItemItem::new(&statistics, model.ranking);
-                Ok(Trained {
-                    score: Box::new(move |history, out| model.scores(history, out)),
-                    scale: Scale::Same,
-                })
-            }
-            other => Err(CommandError::message(format!("cannot rank items with {other:?}"))),
-        }
-    }
+fn trained(
+    job: &JobSpec,
+    merchants: &BTreeMap<Name, TrainingData>,
+    mode: NoiseMode,
+) -> Result<RankedModel, CommandError> {
+    let state = federated::train_on(job, merchants, mode, &mut |_| ())?;
+    RankedModel::of(job, &state, noise_steps(job, mode, merchants.len())?)
 }
 
 /// The standard deviation of a round's noise on the sum, in integer steps.
