@@ -93,15 +93,37 @@ pub enum MerchantsBy {
     Department,
 }
 
+/// What a demo is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DemoTask {
+    /// Will a household buy again? On a retailer's receipts
+    Repurchase,
+    /// What goes together? On MovieLens-100k, fetched with pip, or on --data
+    Recommend,
+}
+
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Who the merchants are
     #[arg(long, value_enum, default_value = "store")]
     pub by: MerchantsBy,
-    /// The reader's own data: a folder with one .csv or .parquet file of baskets per merchant
+    /// What is learnt: who will buy again, or what goes together
+    #[arg(long, value_enum, default_value = "repurchase")]
+    pub task: DemoTask,
+    /// The reader's own data: a folder with one .csv or .parquet file of baskets per merchant; with --task recommend one such
+    /// file of shoppers and items, dealt out to merchants by a hash of the shopper
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// Column with the shopper, of --task recommend on --data
+    #[arg(long, default_value = "shopper_id")]
+    pub shopper: String,
+    /// Column with the item, of --task recommend on --data
+    #[arg(long, default_value = "item_id")]
+    pub item: String,
+    /// Column that orders a shopper's items, of --task recommend on --data; without it the rows are in order
+    #[arg(long)]
+    pub time: Option<String>,
     /// Share of its households each merchant knows [default: 1.0 for stores, 0.1 for departments]
     #[arg(long)]
     pub share: Option<f64>,
@@ -111,7 +133,7 @@ pub struct DemoArgs {
     /// Rounds [default: the job's]
     #[arg(long)]
     pub rounds: Option<u32>,
-    /// Number of merchants, each a process [default: 100 stores, 9 departments]
+    /// Number of merchants, each a process [default: 100 stores, 9 departments, 10 with --task recommend]
     #[arg(long)]
     pub merchants: Option<usize>,
     /// Kill this many merchants with SIGKILL in the middle of a round, after they dealt their shares and before their
@@ -401,7 +423,7 @@ pub enum DataCommand {
     },
     /// Get a public data set and derive the demo's extract from it
     Fetch {
-        /// Which: complete-journey
+        /// Which: complete-journey or movielens
         name: String,
         /// Where to put the extract
         #[arg(long, default_value = "deploy/samples/data")]

@@ -13,17 +13,18 @@ mod picture;
 mod progress;
 mod protection;
 mod question;
+mod recommend;
 mod report;
+mod stage;
 
 use std::time::Instant;
 
-use guildhall_privacy::parameter::Protection;
 use guildhall_shared::job::{JobSpec, PrivacySpec};
 use guildhall_shared::round_parameters::RoundMode;
 use rayon::prelude::*;
 
 use crate::bench::Spread;
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, DemoTask};
 use crate::comparison::AucTable;
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, Merchants};
@@ -36,9 +37,13 @@ use models::Draws;
 use picture::Picture;
 use protection::ProtectionReport;
 use report::{DataSource, DemoReport, DrawMacro, mean_table};
+use stage::{Stage as _, epsilon_after};
 
 /// Runs the demo and prints its report.
 pub fn run(arguments: &DemoArgs) -> Result<(), CommandError> {
+    if arguments.task == DemoTask::Recommend {
+        return recommend::run(arguments);
+    }
     let started = Instant::now();
     if arguments.draws == 0 {
         return Err(CommandError::message("--draws: expected at least 1, found 0"));
@@ -84,14 +89,6 @@ fn say(text: &str) {
 
 fn is_private(job: &JobSpec) -> bool {
     matches!(job.privacy, PrivacySpec::Gaussian { .. })
-}
-
-/// ε of so many rounds for a shopper of one merchant, against whom the mode charges for.
-fn epsilon_after(market: &Market, rounds: u32) -> Option<f64> {
-    let PrivacySpec::Gaussian { delta, .. } = market.job().privacy else { return None };
-    let per_round = Protection::of(market.parameters(), &market.job().privacy).charge();
-    let rho = per_round.saturating_mul(u64::from(rounds)).rho_upper_bound();
-    Some(guildhall_privacy::accountant::zcdp::epsilon_upper_bound(rho, delta))
 }
 
 fn report(

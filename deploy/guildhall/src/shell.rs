@@ -191,8 +191,12 @@ pub fn data(command: DataCommand) -> Result<(), CommandError> {
             let fetched = data::fetch_complete_journey(&out).context("data fetch")?;
             output::print(false, &fetched, || format!("{fetched:#?}\n"))
         }
-        DataCommand::Fetch { name, .. } => {
-            Err(CommandError::message(format!("data fetch: expected complete-journey, found {name:?}")))
+        DataCommand::Fetch { name, out } if name == "movielens" => {
+            let fetched = data::fetch_movielens(&out).context("data fetch")?;
+            output::print(false, &fetched, || format!("{fetched:#?}\n"))
         }
+        DataCommand::Fetch { name, .. } => Err(CommandError::message(format!(
+            "data fetch: expected complete-journey or movielens, found {name:?}"
+        ))),
     }
 }

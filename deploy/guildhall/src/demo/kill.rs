@@ -3,6 +3,7 @@
 use guildhall_shared::id::Name;
 
 use super::market::Market;
+use super::stage::Stage as _;
 use crate::error::CommandError;
 use crate::process::Fate;
 

@@ -1,7 +1,7 @@
 //! The demo's marketplace: whose rows, which job, what each client process is given.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::digest::Digest;
@@ -16,6 +16,8 @@ use crate::data::{Marketplace, MerchantsBy, client_data, embedded_sha256};
 use crate::error::{CommandError, Context as _};
 use crate::federated::Merchants;
 use crate::simulate::Overrides;
+
+use super::stage::Stage;
 
 const DEPARTMENTS_JOB: &str = include_str!("../../../samples/jobs/repurchase_departments.toml");
 const STORES_JOB: &str = include_str!("../../../samples/jobs/repurchase_stores.toml");
@@ -80,16 +82,6 @@ impl Market {
         format!("{}; each merchant knows {:.0} % of its shoppers", self.source, 100.0 * self.share)
     }
 
-    /// The job.
-    pub fn job(&self) -> &JobSpec {
-        &self.job
-    }
-
-    /// The numbers of its rounds.
-    pub fn parameters(&self) -> &RoundParameters {
-        &self.parameters
-    }
-
     /// Whether each merchant knows all of its shoppers.
     pub fn everybody_is_known(&self) -> bool {
         self.share >= 1.0
@@ -103,11 +95,6 @@ impl Market {
     /// SHA-256 of the file, or of all files of a folder.
     pub fn sha256(&self) -> &str {
         &self.sha256
-    }
-
-    /// The merchants' names.
-    pub fn merchants(&self) -> Vec<Name> {
-        self.marketplace.names()
     }
 
     /// The merchants of one draw: trained on the shoppers each knows, tested on all it has.
@@ -124,12 +111,25 @@ impl Market {
             Ok(merchants)
         }
     }
+}
 
-    /// Writes what each merchant knows in the first draw into its own client's folder; gives the text of the `[data]` table.
-    pub fn write_rows(
+impl Stage for Market {
+    fn job(&self) -> &JobSpec {
+        &self.job
+    }
+
+    fn parameters(&self) -> &RoundParameters {
+        &self.parameters
+    }
+
+    fn merchants(&self) -> Vec<Name> {
+        self.marketplace.names()
+    }
+
+    fn write_rows(
         &self,
         folder: &Path,
-        client_folder: impl Fn(&Name) -> std::path::PathBuf,
+        client_folder: &dyn Fn(&Name) -> PathBuf,
     ) -> Result<String, CommandError> {
         for file in
             self.marketplace.write_merchants(self.share, 0, &folder.join("rows")).context("writing rows")?
@@ -142,7 +142,7 @@ impl Market {
     }
 
     /// A question about a shopper that nobody knows: one basket a week for two months.
-    pub fn question(&self) -> Value {
+    fn question(&self) -> (&'static str, Value) {
         let week = match &self.job.task {
             Task::Repurchase(weeks) => weeks.test_weeks.first().copied().unwrap_or(1),
             _ => 1,
@@ -152,7 +152,7 @@ impl Market {
             .map(|weeks| json!({ "day": 7 * weeks, "hour": 18, "lines": 6, "spend_cents": 2150, "discount_cents": 240, "with_coupon": false }))
             .rev()
             .collect();
-        json!({ "baskets": baskets, "week": week })
+        ("/v1/predict", json!({ "baskets": baskets, "week": week }))
     }
 }
 
