@@ -11,6 +11,8 @@ use crate::error::{CommandError, Context as _};
 
 /// The key under `[simulation]` with what `simulate` changes for the model without privacy.
 const WITHOUT_PRIVACY: &str = "without_privacy";
+/// The key under `[simulation]` with the job that item vectors start from.
+const START: &str = "start";
 
 /// A job file and what it became.
 pub struct JobFile {
@@ -40,7 +42,9 @@ impl JobFile {
         fill_catalogue(&mut table, path, data)?;
         let (job, simulation) = parse(&table, &name)?;
         let simulation = simulation.map(|mut simulation| {
-            simulation.remove(WITHOUT_PRIVACY);
+            for key in [WITHOUT_PRIVACY, START] {
+                simulation.remove(key);
+            }
             simulation
         });
         Ok(JobFile { job, simulation, table, name })
@@ -50,13 +54,34 @@ impl JobFile {
     /// without noise other sizes are best.
     pub fn without_privacy(&self) -> Result<JobSpec, CommandError> {
         let mut table = self.table.clone();
-        let changes =
-            table.get_mut("simulation").and_then(Value::as_table_mut).and_then(|s| s.remove(WITHOUT_PRIVACY));
-        if let Some(Value::Table(changes)) = changes {
-            table.extend(changes);
-        }
+        let mut changes = self.changes(WITHOUT_PRIVACY);
+        changes.remove(START);
+        table.extend(changes);
         table.insert("privacy".into(), "none".into());
         Ok(parse(&table, &format!("{}, without privacy", self.name))?.0)
+    }
+
+    /// The statistics job that item vectors start from, where `[simulation.start]` says one: with its own budget, or, before the
+    /// model without privacy, without.
+    pub fn start(&self, private: bool) -> Result<Option<JobSpec>, CommandError> {
+        let mut changes = self.changes(START);
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        if !private {
+            if let Some(Value::Table(more)) = self.changes(WITHOUT_PRIVACY).remove(START) {
+                changes.extend(more);
+            }
+            changes.insert("privacy".into(), "none".into());
+        }
+        let mut table = self.table.clone();
+        table.extend(changes);
+        Ok(Some(parse(&table, &format!("{}, its start", self.name))?.0))
+    }
+
+    fn changes(&self, key: &str) -> Table {
+        let simulation = self.table.get("simulation").and_then(Value::as_table);
+        simulation.and_then(|s| s.get(key)).and_then(Value::as_table).cloned().unwrap_or_default()
     }
 }
 
@@ -77,7 +102,9 @@ fn fill_catalogue(table: &mut Table, path: &Path, data: Option<&Path>) -> Result
         }
         (Some(_), ..) => return Ok(()),
         (None, Some(mut simulation), Some(data)) => {
-            simulation.remove(WITHOUT_PRIVACY);
+            for key in [WITHOUT_PRIVACY, START] {
+                simulation.remove(key);
+            }
             let config = SimulationConfig::parse(&simulation, data).context(path.display())?;
             let catalogue = catalogue_of(&config).context(data.display())?;
             (0..catalogue.len() as u32).filter_map(|item| catalogue.id(item)).map(Value::from).collect()

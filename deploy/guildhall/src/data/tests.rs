@@ -20,7 +20,9 @@ fn sample_jobs() -> Vec<(String, JobSpec, SimulationSpec)> {
         let (job, simulation) =
             JobSpec::parse(&with_catalogue(&text), &Calibration).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut simulation = simulation.expect("every sample can be simulated");
-        simulation.remove("without_privacy");
+        for key in ["without_privacy", "start"] {
+            simulation.remove(key);
+        }
         jobs.push((name, job, simulation));
     }
     jobs.sort_by(|a, b| a.0.cmp(&b.0));

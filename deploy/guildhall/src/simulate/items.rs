@@ -6,10 +6,13 @@ use std::path::Path;
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{SimulationConfig, items_by_merchant};
 use guildhall_client::evaluate::ranking::PROTOCOL;
+use guildhall_client::recommend::Statistics;
+use guildhall_client::recommend::vectors::item_vectors;
 use guildhall_client::train::TrainingData;
 use guildhall_privacy::plan::{PlanReport, Verdict};
 use guildhall_shared::id::Name;
 use guildhall_shared::job::{JobSpec, PrivacySpec};
+use guildhall_shared::model_spec::{Architecture, ItemVectors};
 use serde::Serialize;
 
 use crate::comparison::AucTable;
@@ -81,10 +84,10 @@ pub fn run(
     let train: BTreeMap<Name, TrainingData> =
         merchants.iter().map(|(name, all)| (name.clone(), TrainingData::Items(all.train()))).collect();
     let private = mode != NoiseMode::None && matches!(job.privacy, PrivacySpec::Gaussian { .. });
-    let open_job = file.without_privacy()?;
-
+    let open_job = started(file, file.without_privacy()?, &train, NoiseMode::None)?;
     let open = trained(&open_job, &train, NoiseMode::None)?;
-    let noised = private.then(|| trained(&job, &train, mode)).transpose()?;
+    let noised =
+        private.then(|| trained(&started(file, job.clone(), &train, mode)?, &train, mode)).transpose()?;
     let baselines = Baselines::fit(&merchants, items);
     let pooled = ranking::pooled_model(&merchants, items)
         .ok_or_else(|| CommandError::message("the pooled model could not be fitted"))?;
@@ -124,6 +127,25 @@ pub fn run(
         released_less_local: ranks.released_less_local(),
         blend_weights: blended.weights,
     })
+}
+
+/// The job with the item vectors it starts from, where the file says that it starts from released statistics.
+fn started(
+    file: &JobFile,
+    mut job: JobSpec,
+    merchants: &BTreeMap<Name, TrainingData>,
+    mode: NoiseMode,
+) -> Result<JobSpec, CommandError> {
+    let first = file.start(mode != NoiseMode::None)?;
+    let (Some(first), Architecture::NextItem(model)) = (first, &mut job.architecture) else { return Ok(job) };
+    let state = federated::train_on(&first, merchants, mode, &mut |_| ())?;
+    let statistics = Statistics::released(&first, &state, noise_steps(&first, mode, merchants.len())?)
+        .ok_or_else(|| CommandError::message("the statistics to start from are not released"))?;
+    let vectors = item_vectors(&statistics, model.width, job.seed)
+        .ok_or_else(|| CommandError::message("the statistics give no item vectors"))?;
+    model.start = Some(ItemVectors::nearest(&vectors));
+    job.check().context("the job with its item vectors")?;
+    Ok(job)
 }
 
 fn trained(
