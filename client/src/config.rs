@@ -35,10 +35,21 @@ pub struct ClientConfig {
     pub policy: Policy,
     /// Where predictions are served.
     pub serve: SocketAddr,
+    /// A version that is tried on a share of the shoppers.
+    pub experiment: Option<Experiment>,
     /// What to train on; without it the client follows jobs and serves their models.
     pub data: Option<DataConfig>,
     /// Whether to go on after a job is finished.
     pub when_finished: WhenFinished,
+}
+
+/// Two versions side by side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Experiment {
+    /// The version that is tried; the newest where none is named (and another one is pinned).
+    pub challenger_version: Option<u32>,
+    /// Share of the shoppers that it answers.
+    pub share: f64,
 }
 
 /// What the merchant's shoppers may lose, over all jobs.

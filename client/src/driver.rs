@@ -22,8 +22,10 @@ pub mod contribution;
 mod halt;
 mod keeper;
 mod perform;
+mod preparer;
 mod program;
 mod report;
+mod served;
 mod session;
 
 use std::collections::BTreeSet;
@@ -42,6 +44,7 @@ use guildhall_shared::job::JobSpec;
 use guildhall_shared::secagg::seed::SessionSeed;
 use guildhall_shared::wire;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::config::ClientConfig;
@@ -50,6 +53,7 @@ use crate::event::Event;
 use crate::folder::{Access, Membership, read, write_durably};
 use crate::model_store::ModelStore;
 use crate::participant::{Participant, Standing};
+use crate::serve::events::EventLog;
 use crate::serve::{Listening, ServedModel, Service};
 use crate::transport::{self, Credentials};
 use backoff::BackOff;
@@ -57,6 +61,9 @@ use books::{Books, Member};
 use contribution::{Contributor, OpenContributor};
 pub use halt::{HaltAt, HaltError, HaltPoint, Step};
 use keeper::Keeper;
+use preparer::Preparer;
+use served::Steward;
+pub use served::{KeptVersion, kept_versions, use_version};
 use session::Ending;
 
 /// A session that lasted this long was a good one.
@@ -124,8 +131,9 @@ pub async fn run_with(
     let membership = config.folder.membership()?;
     let credentials = credentials(&membership);
     let mut client = Client::open(config, sources, membership, Arc::new(events)).await?;
-    let listening = client.serve().await?;
+    let (listening, steward) = client.serve().await?;
     let ended = client.stay_connected(&credentials, shutdown.as_mut()).await;
+    steward.abort();
     client.close().await;
     listening.stop().await;
     ended
@@ -170,8 +178,9 @@ pub async fn serve_only(
     if client.service.current().is_none() {
         return Err(ClientError::NothingToServe { dir: client.config.folder.path().to_path_buf() });
     }
-    let listening = client.serve().await?;
+    let (listening, steward) = client.serve().await?;
     shutdown.await;
+    steward.abort();
     client.close().await;
     listening.stop().await;
     Ok(())
@@ -222,6 +231,7 @@ struct Client {
     member: Member,
     job: Option<OpenJob>,
     service: Arc<Service>,
+    preparer: Preparer,
     sealed_in: mpsc::UnboundedSender<Sealed>,
     sealed: mpsc::UnboundedReceiver<Sealed>,
     /// When to wake the participant, on its clock.
@@ -265,7 +275,9 @@ impl Client {
             books.join(&member, roster).await?;
         }
         let (sealed_in, sealed) = mpsc::unbounded_channel();
-        let service = Arc::new(Service::new(config.budget));
+        let events_path = config.folder.events();
+        let (log, recorded) = books::blocking(move || EventLog::open(&events_path)).await??;
+        let service = Arc::new(Service::new(config.budget).with_event_log(log, &recorded));
         let mut client = Client {
             config,
             sources,
@@ -274,6 +286,7 @@ impl Client {
             books,
             member,
             job: None,
+            preparer: Preparer::start(&service),
             service,
             sealed_in,
             sealed,
@@ -306,16 +319,24 @@ impl Client {
         if let Ok(Some(stored)) = newest {
             let served =
                 ServedModel::new(&Arc::new(spec), &label, stored.version, stored.model, &stored.state);
-            self.service.publish(served);
+            let merchants = served::merchants(&self.config.folder);
+            self.service.publish(served.with_released_ranking(&stored.state, merchants));
         }
     }
 
-    async fn serve(&self) -> Result<Listening, ClientError> {
+    async fn serve(&self) -> Result<(Listening, JoinHandle<()>), ClientError> {
+        let mut steward = Steward::new(&self.config, &self.service);
+        // Before the first question: a pin holds across restarts.
+        let steward = books::blocking(move || {
+            steward.look();
+            steward
+        });
+        let steward = steward.await?;
         let listening = Listening::start(Arc::clone(&self.service), self.config.serve).await?;
         let address = listening.address;
         write_durably(&self.config.folder.serve_address(), address.to_string().as_bytes(), Access::Shared)?;
         self.tell(Event::Serving { address });
-        Ok(listening)
+        Ok((listening, steward.start()))
     }
 
     /// Sessions, one after the other, with growing pauses while they fail.

@@ -45,6 +45,14 @@ pub enum ClientError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A version that is not there.
+    #[error("{}: version {version} is not kept, or damaged; `guildhall model list` names those that are", dir.display())]
+    NotKept {
+        /// Which.
+        version: u32,
+        /// The folder of the job's models.
+        dir: PathBuf,
+    },
     /// The testing aid in the environment.
     #[error(transparent)]
     Halt(#[from] HaltError),

@@ -3,9 +3,16 @@
 //! All functions take logits and labels of equal length, labels 0 or 1. They give `None` where the figure does not
 //! exist: no rows, lengths that differ, a NaN, or, for ranking, only one class.
 
+pub mod activity;
+mod calibration;
+pub mod paired;
+mod precision;
 pub mod ranking;
+pub mod released;
 mod summary;
 
+pub use calibration::{CalibrationBin, brier_score, calibration_table};
+pub use precision::{Confusion, ThresholdFigures, average_precision};
 pub use summary::{AucSummary, Scored};
 
 /// Area under the ROC curve: the chance that a random positive is ranked above a random negative, ties counted half.

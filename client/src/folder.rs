@@ -150,6 +150,11 @@ impl Folder {
         self.0.join("models").join(job.to_string())
     }
 
+    /// What shoppers did since the data were written, appended as they do it.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events.log")
+    }
+
     /// The job that is followed, so that its newest model is served again before the server is reached.
     pub fn followed_job(&self) -> PathBuf {
         self.0.join("job.followed")

@@ -4,7 +4,7 @@
 //! join ──▶ folder (identity, certificate, client.toml, ledger, models)
 //!                        │
 //! config ──▶ driver [shell] ──▶ participant [core] ──▶ what to do next
-//!              │  │  │  └─▶ serve        HTTP on loopback: predict, model, health, metrics
+//!              │  │  │  └─▶ serve        HTTP on loopback: predict, recommend, live events, metrics
 //!              │  │  └────▶ model_store  versions on disk, each hash-checked when read
 //!              │  └───────▶ contribution data → train → clip → noise → masks → sealed update
 //!              └──────────▶ transport    QUIC and mutual TLS, in one file
@@ -13,12 +13,15 @@
 //! [`participant`] decides and does nothing; [`driver`] does and decides nothing. What may leave this process is
 //! decided by the types of `guildhall-privacy`: only a committed update can be read as bytes.
 
+pub mod card;
 pub mod config;
 pub mod data;
+pub mod draws;
 pub mod driver;
 pub mod error;
 pub mod evaluate;
 pub mod event;
+pub mod explain;
 pub mod folder;
 pub mod join;
 pub mod model;
@@ -30,7 +33,7 @@ pub mod train;
 pub mod transport;
 
 pub use config::ClientConfig;
-pub use driver::{record_audit, record_export, run, serve_only};
+pub use driver::{KeptVersion, kept_versions, record_audit, record_export, run, serve_only, use_version};
 pub use error::ClientError;
 pub use event::Event;
 pub use join::{JoinOptions, Joined, join};

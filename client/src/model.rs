@@ -2,5 +2,6 @@
 
 mod device;
 pub(crate) mod network;
+pub(crate) mod sequence;
 
 pub use device::{DeviceChoice, DeviceError, ParseDeviceError};

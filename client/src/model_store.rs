@@ -6,6 +6,8 @@
 //! Nothing here is a source of truth: a file that does not come to its own hash is set aside, and the version is
 //! derived again from the server's records.
 
+mod pin;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
 
 use crate::folder::{Access, FolderError, create_private, read, write_durably};
+
+pub use pin::{pin_path, read_pin, write_pin};
 
 /// Bytes of versions kept; older ones are removed.
 const KEPT_BYTES_MAX: u64 = 256 << 20;
@@ -74,6 +78,11 @@ impl ModelStore {
         }
         let (pinned, spec) = (BTreeSet::new(), spec.clone());
         Ok(ModelStore { dir: dir.into(), spec, sizes, pinned, kept_bytes_max: KEPT_BYTES_MAX })
+    }
+
+    /// Every version that is there, the oldest first, with the bytes of its file.
+    pub fn versions(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.sizes.iter().map(|(version, bytes)| (*version, *bytes))
     }
 
     /// The newest version that comes to its own hash. Damaged ones are set aside on the way.
@@ -153,11 +162,16 @@ impl ModelStore {
 
     fn make_room(&mut self) -> Result<(), FolderError> {
         let mut total: u64 = self.sizes.values().sum();
+        if total <= self.kept_bytes_max {
+            return Ok(());
+        }
+        // The version the merchant has pinned outlives restarts. A damaged pin protects nothing and is reported where it is used.
+        let served = read_pin(&self.dir).unwrap_or_default();
         let mut left = self.sizes.len();
         let removable: Vec<(u32, u64)> = self
             .sizes
             .iter()
-            .filter(|(v, _)| !self.pinned.contains(v))
+            .filter(|(v, _)| !self.pinned.contains(v) && served != Some(**v))
             .map(|(v, size)| (*v, *size))
             .collect();
         for (version, size) in removable {

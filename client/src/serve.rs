@@ -1,25 +1,46 @@
-//! Predictions over HTTP, on loopback unless the merchant says otherwise.
+//! Predictions and recommendations over HTTP, on loopback unless the merchant says otherwise.
 //!
 //! ```text
-//! POST /v1/predict   {"inputs": […]} | {"row": {column: value}} | {"baskets": […], "week": t}
-//! GET  /v1/model     version, hash, ε spent, budget, label, parameters
-//! GET  /healthz      200 as soon as the process listens
-//! GET  /metrics      Prometheus text; nothing about rows
+//! POST /v1/predict      {"inputs": […]} | {"row": {column: value}} | {"baskets": […], "week": t}
+//! POST /v1/recommend    {"shopper": id} | {"history": [item, …]}, with "k", "exclude", "filter", "reasons", …
+//! POST /v1/similar      {"item": id, "k": n}
+//! POST /v1/explain      why an item is recommended, or a prediction made
+//! POST /v1/events       {"events": [{"shopper": id, "item": id}]}: durable, and in the next recommendation
+//! GET  /v1/experiments  both versions side by side, with their counters
+//! GET  /v1/model        version, hash, ε spent, budget, label, parameters
+//! GET  /v2…             the Open Inference Protocol, version 2
+//! GET  /openapi.json    all of this, for machines
+//! GET  /healthz         200 as soon as the process listens
+//! GET  /metrics         Prometheus text; no shopper, no item
+//!
+//! request ─▶ http ─▶ question ─▶ Arms, one snapshot ─▶ arm ─▶ ServedModel ─▶ ranker | network ─▶ answer
+//!                                                            live histories ─┘
 //! ```
-//! A new model is swapped in whole: every request takes one [`ServedModel`] and answers from it alone.
+//! A new model is swapped in whole: every request takes one [`ServedModel`] and answers from it alone. No lock is held while it
+//! computes.
 //!
 //! # Privacy
-//! Questions are answered and forgotten: they are neither logged nor counted by content. The model is released; asking
-//! it costs no budget.
+//! Questions are answered and forgotten: they are neither logged nor counted by content. Events are kept, in the merchant's own
+//! folder, for they are asked to be. The model is released; asking it costs no budget.
 
+pub mod arms;
+pub mod events;
+pub mod explain;
 mod http;
+pub mod live;
 mod metrics;
 mod network;
 mod question;
+pub mod ranker;
+mod ranking;
+pub mod top_k;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use axum::serve::ListenerExt as _;
+use guildhall_shared::catalogue::Catalogue;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
@@ -30,9 +51,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Budget;
+use crate::data::observations::ShopperKey;
 
+use arms::{Arms, Challenger, Known, Wanted};
+use events::{EventError, EventLog, RecordedEvents, ShopperEvent};
+use explain::Explain;
+use live::Live;
 pub use metrics::Vitals;
 use network::Network;
+use ranker::{Ranker, RankerError};
+use ranking::Ranking;
 
 /// A server for predictions that cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +88,8 @@ pub struct ServedModel {
     pub parameters: usize,
     spec: Arc<JobSpec>,
     network: Network,
+    ranking: Option<Ranking>,
+    explainer: Option<Arc<dyn Explain>>,
 }
 
 impl ServedModel {
@@ -74,35 +104,128 @@ impl ServedModel {
             parameters: state.weights.len(),
             spec: Arc::clone(spec),
             network: match spec.task {
-                // A bare vector predicts nothing; it may be large.
-                Task::Dummy { .. } => Network::new(&spec.model(), &[]),
+                // A bare vector predicts nothing; it may be large. Models of items rank and do not predict.
+                Task::Dummy { .. } | Task::NextItem(_) => Network::new(&spec.model(), &[]),
                 _ => Network::new(&spec.model(), &state.released()),
             },
+            ranking: ranking::released_popularity(spec, state),
+            explainer: None,
         }
+    }
+
+    /// Lets this version rank by all that it releases, in a federation of so many merchants. Takes seconds for a thousand items
+    /// and more: not for a thread that answers anybody.
+    pub fn with_released_ranking(mut self, state: &ModelState, merchants: u32) -> Self {
+        self.ranking = ranking::released(&self.spec, state, merchants).or(self.ranking);
+        self
+    }
+
+    /// Lets this version rank the items of a catalogue.
+    ///
+    /// # Errors
+    /// [`RankerError`] when ranker and catalogue have different numbers of items.
+    pub fn with_ranker(mut self, ranker: Arc<dyn Ranker>, catalogue: Catalogue) -> Result<Self, RankerError> {
+        self.ranking = Some(Ranking::new(ranker, catalogue, self.spec.task.items())?);
+        Ok(self)
+    }
+
+    /// Lets this version explain its predictions.
+    pub fn with_explainer(mut self, explainer: Arc<dyn Explain>) -> Self {
+        self.explainer = Some(explainer);
+        self
     }
 }
 
 /// What the HTTP server answers from. The driver puts new versions and numbers in.
 pub struct Service {
-    current: RwLock<Option<Arc<ServedModel>>>,
+    arms: RwLock<Arc<Arms>>,
+    wanted: Mutex<Wanted>,
+    live: Mutex<Live>,
+    log: Option<EventLog>,
     vitals: Vitals,
     budget: Budget,
 }
 
 impl Service {
-    /// A service without a model yet.
+    /// A service without a model yet; events are kept in memory only.
     pub fn new(budget: Budget) -> Self {
-        Service { current: RwLock::new(None), vitals: Vitals::default(), budget }
+        Service {
+            arms: RwLock::default(),
+            wanted: Mutex::default(),
+            live: Mutex::default(),
+            log: None,
+            vitals: Vitals::default(),
+            budget,
+        }
     }
 
-    /// Swaps a version in. Requests under way finish with the one they have.
+    /// Records events in a file too, and begins with what it holds.
+    pub fn with_event_log(mut self, log: EventLog, recorded: &RecordedEvents) -> Self {
+        let mut live = Live::default();
+        recorded.events.iter().for_each(|event| live.record(event.shopper, &event.item));
+        (self.live, self.log) = (Mutex::new(live), Some(log));
+        self
+    }
+
+    /// Swaps a new version in. Requests under way finish with the one they have.
     pub fn publish(&self, model: ServedModel) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(model));
+        self.want(|wanted| wanted.newest = Some(Arc::new(model)));
     }
 
-    /// The version to answer from.
+    /// Serves this version instead of the newest, or again the newest.
+    pub fn pin(&self, model: Option<ServedModel>) {
+        self.want(|wanted| wanted.pinned = model.map(Arc::new));
+    }
+
+    /// Tries a version on a share of the shoppers, or ends that.
+    pub fn challenge(&self, challenger: Option<(Challenger, f64)>) {
+        self.want(|wanted| wanted.challenger = challenger);
+    }
+
+    /// Gives the histories in the merchant's own data, as `catalogue` numbers items, the oldest first. Events that are recorded
+    /// here come after them.
+    pub fn set_histories(&self, catalogue: Catalogue, histories: BTreeMap<ShopperKey, Vec<u32>>) {
+        self.want(|wanted| wanted.known = Some(Arc::new(Known { catalogue, histories })));
+    }
+
+    fn want(&self, change: impl FnOnce(&mut Wanted)) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut wanted);
+        let arms = Arc::new(wanted.arms(&self.arms()));
+        *self.arms.write().unwrap_or_else(PoisonError::into_inner) = arms;
+    }
+
+    /// Everything that requests are answered from just now.
+    pub fn arms(&self) -> Arc<Arms> {
+        Arc::clone(&self.arms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The version that answers all who are not in an experiment.
     pub fn current(&self) -> Option<Arc<ServedModel>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.arms().champion().map(|arm| Arc::clone(&arm.model))
+    }
+
+    /// The newest version, whichever is served.
+    pub fn newest(&self) -> Option<Arc<ServedModel>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).newest.clone()
+    }
+
+    /// What shoppers did since their histories were loaded. Held for look-ups, never while a model computes.
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records events: first on disk where there is a file, then for the next recommendation. Says whether they are on disk.
+    ///
+    /// # Errors
+    /// [`EventError`]: none of them is recorded.
+    pub async fn record(&self, events: &[ShopperEvent]) -> Result<bool, EventError> {
+        if let Some(log) = &self.log {
+            log.append(events).await?;
+        }
+        let mut live = self.live();
+        events.iter().for_each(|event| live.record(event.shopper, &event.item));
+        Ok(self.log.is_some())
     }
 
     /// Counters and gauges.
@@ -137,6 +260,10 @@ impl Listening {
         let until = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
+        // Answers are small: none waits for the one before to be acknowledged.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let server = axum::serve(listener, http::router(service)).with_graceful_shutdown(until);
         Ok(Listening { address: chosen, stop, task: tokio::spawn(server.into_future()) })
     }

@@ -6,8 +6,14 @@
 pub mod baseline;
 mod batch;
 mod contribution;
+pub mod items;
 mod job;
+mod lane;
+pub mod ordinary;
 pub mod participation;
+mod private_stream;
+pub mod sequence;
+mod slots;
 pub mod statistics;
 
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +84,7 @@ pub enum TrainError {
     #[error("expected a model whose layers have inputs and outputs, found a layer of width 0")]
     EmptyLayer,
     /// A model that another trainer is for.
-    #[error("expected a logistic regression, an MLP or a bare vector")]
+    #[error("expected a model of the family that this trainer is for")]
     Architecture,
     /// Observations for a model of items, or items for another.
     #[error("expected the kind of rows that the job's task is about")]

@@ -25,6 +25,7 @@ mod sparse;
 mod tests;
 
 pub use outer::OuterGradient;
+pub use sparse::SparseBlock;
 
 /// 1.5·2^52. Adding it to |v| < 2^51 leaves v, rounded half to even, in the low bits of the float.
 const ROUNDING_SHIFT: f64 = 6_755_399_441_055_744.0;
@@ -42,7 +43,7 @@ pub enum ClipOutcome {
     Added,
     /// A value was not a number or infinite: zero was added.
     NonFinite,
-    /// The integers exceeded B: zero was added.
+    /// The integers exceeded B, or blocks of a sparse contribution overlapped: zero was added.
     OverBound,
 }
 
@@ -53,7 +54,7 @@ pub struct ClipTally {
     pub added: u64,
     /// Contributions replaced by zero because a value was not finite.
     pub non_finite: u64,
-    /// Contributions replaced by zero because the integers exceeded B.
+    /// Contributions replaced by zero because the integers exceeded B, or because an index came twice.
     pub over_bound: u64,
 }
 

@@ -49,9 +49,10 @@ fn test_data(folder: &str) -> Option<String> {
 fn help_names_every_command_and_wrong_usage_exits_2() {
     let help = guildhall(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
-    for command in
-        ["demo", "server", "client", "join", "serve", "simulate", "plan", "privacy", "data", "bench"]
-    {
+    for command in [
+        "demo", "server", "client", "join", "serve", "model", "simulate", "evaluate", "plan", "card",
+        "privacy", "data", "bench",
+    ] {
         assert!(text.contains(command), "{command} in {text}");
     }
     assert_eq!(guildhall(&["privacy", "epsilon"]).status.code(), Some(2));
@@ -83,6 +84,21 @@ fn an_error_names_the_file_and_exits_1() {
     let output = guildhall(&["plan", "--job", "no-such-file.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.toml"));
+}
+
+#[test]
+fn a_sample_job_has_a_card() {
+    for name in ["repurchase_stores.toml", "online_shoppers_mlp.toml"] {
+        let path = repository().join("deploy/samples/jobs").join(name).display().to_string();
+        let card = json(&["card", "--job", &path, "--merchants", "9", "--json"]);
+        assert_keys(
+            &card,
+            &["model", "purpose", "data", "privacy", "figures", "intended_use", "limits", "sources"],
+        );
+        let output = guildhall(&["card", "--job", &path, "--about-data", "Invented rows."]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.starts_with("# Model card") && text.contains("Invented rows."), "{path}: {text}");
+    }
 }
 
 #[test]
@@ -255,6 +271,40 @@ fn bench_aggregation_unmasks_the_right_sum() {
     }
     let too_many = guildhall(&["bench", "aggregation", "--merchants", "12", "--dropouts", "3"]);
     assert_eq!(too_many.status.code(), Some(1));
+}
+
+#[test]
+fn bench_serve_answers_exactly_and_all_of_its_load() {
+    let sizes =
+        ["bench", "serve", "--items", "500", "--dim", "16", "--rate", "100", "--seconds", "0.3", "--json"];
+    let found = json(&sizes);
+    let latency = ["p50_us", "p99_us", "requests_per_second"];
+    for part in ["in_process", "in_process_int8", "in_process_full_scan", "http", "http_closed_loop"] {
+        assert_keys(&found[part], &latency);
+    }
+    assert_eq!(found["exact_is_exact"], true, "{found}");
+    assert_eq!((&found["http"]["failed"], &found["http"]["answers"]), (&0.into(), &30.into()), "{found}");
+    assert!(found["recall_int8"].as_f64().is_some_and(|recall| recall > 0.8), "{found}");
+    assert_eq!(guildhall(&["bench", "serve", "--items", "0"]).status.code(), Some(1));
+}
+
+#[test]
+fn model_says_where_there_is_none_and_takes_a_number_or_newest() {
+    let folder = std::env::temp_dir().join(format!("guildhall-model-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let config = folder.join("client.toml");
+    let sample =
+        std::fs::read_to_string(repository().join("deploy/samples/client.toml")).expect("the sample");
+    std::fs::write(&config, sample).expect("written");
+    let config = config.display().to_string();
+    for command in [&["list"][..], &["use", "3"], &["use", "newest"]] {
+        let output = guildhall(&[&["model"], command, &["--config", &config]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("no model to serve yet"), "{errors}");
+    }
+    assert_eq!(guildhall(&["model", "use", "last"]).status.code(), Some(2));
+    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

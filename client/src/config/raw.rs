@@ -7,7 +7,7 @@ use std::path::Path;
 use guildhall_shared::id::Name;
 use serde::Deserialize;
 
-use super::{Budget, ClientConfig, Mistakes, WhenFinished};
+use super::{Budget, ClientConfig, Experiment, Mistakes, WhenFinished};
 use crate::data::{DataConfig, RawDataConfig};
 use crate::folder::Folder;
 use crate::model::DeviceChoice;
@@ -54,6 +54,14 @@ struct RawDangerous {
 #[serde(deny_unknown_fields)]
 struct RawServe {
     address: Option<String>,
+    experiment: Option<RawExperiment>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExperiment {
+    challenger_version: Option<u32>,
+    share: Option<f64>,
 }
 
 fn auto() -> String {
@@ -122,6 +130,7 @@ fn build(raw: RawConfig, folder: &Path, check: &mut Check) -> Option<ClientConfi
     let device: Option<DeviceChoice> = check.parsed(&raw.device, "device", "\"auto\", \"cpu\" or \"cuda:N\"");
     let policy = policy(raw.policy, raw.dangerous.allow_privacy_none, check);
     let serve = serve(&raw.serve, raw.dangerous.serve_beyond_loopback, check);
+    let experiment = raw.serve.experiment.map(|experiment| tried(&experiment, check));
     let data = raw.data.map(|data| DataConfig::new(data, folder)).transpose();
     let data = data.map_err(|error| check.0.extend(error.mistakes)).ok();
     Some(ClientConfig {
@@ -133,6 +142,7 @@ fn build(raw: RawConfig, folder: &Path, check: &mut Check) -> Option<ClientConfi
         device: device?,
         policy: policy?,
         serve: serve?,
+        experiment: experiment.map_or(Some(None), |experiment| experiment.map(Some))?,
         data: data?,
         when_finished: if raw.exit_when_finished { WhenFinished::Exit } else { WhenFinished::Stay },
     })
@@ -158,6 +168,13 @@ fn policy(raw: Option<RawPolicy>, allow_privacy_none: bool, check: &mut Check) -
         plain_mode: plain_mode?.into(),
         privacy_none: Permission::from(allow_privacy_none),
     })
+}
+
+fn tried(raw: &RawExperiment, check: &mut Check) -> Option<Experiment> {
+    let share = check.present(raw.share, "serve.experiment.share", "a share of the shoppers in (0, 1)");
+    let legal = share.is_none_or(|share| share > 0.0 && share < 1.0);
+    check.require(legal, "serve.experiment.share", "a number in (0, 1)", share);
+    Some(Experiment { challenger_version: raw.challenger_version, share: share? })
 }
 
 fn serve(raw: &RawServe, beyond_loopback: bool, check: &mut Check) -> Option<SocketAddr> {

@@ -101,6 +101,21 @@ fn what_weakens_privacy_sits_under_dangerous() {
 }
 
 #[test]
+fn an_experiment_needs_a_share_and_may_name_a_version() {
+    let experiment = |lines: &str| parse(&format!("{GOOD}[serve.experiment]\n{lines}"));
+    assert_eq!(parse(GOOD).unwrap().experiment, None);
+    let named = experiment("challenger_version = 7\nshare = 0.25\n").unwrap().experiment;
+    assert_eq!(named, Some(Experiment { challenger_version: Some(7), share: 0.25 }));
+    let newest = experiment("share = 0.5\n").unwrap().experiment;
+    assert_eq!(newest, Some(Experiment { challenger_version: None, share: 0.5 }));
+    for wrong in ["", "share = 0.0\n", "share = 1.0\n", "share = nan\n"] {
+        let mistakes = experiment(wrong).unwrap_err().to_string();
+        assert!(mistakes.contains("serve.experiment.share"), "{mistakes}");
+    }
+    assert!(experiment("share = 0.5\nchalenger_version = 7\n").is_err());
+}
+
+#[test]
 fn paths_are_relative_to_the_configurations_folder() {
     let dir = tempfile::tempdir().unwrap();
     let data = "[data]\npath = \"rows.csv\"\n[data.schema]\nlabel = \"y\"\n";

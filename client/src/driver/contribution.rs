@@ -4,6 +4,7 @@
 //! Noise is drawn before any row is read. Training that fails, panics or has nothing to say contributes zero, and the
 //! noise is sent all the same: nobody outside can tell. Who enters a round is an independent coin per shopper.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use guildhall_privacy::parameter::{ClippingParameters, ParameterError};
 use guildhall_privacy::update::{
     ClippedSum, DangerousPolicy, PermitRefused, SealedUpdate, UnprotectedPermit,
 };
+use guildhall_shared::catalogue::Catalogue;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
@@ -21,9 +23,12 @@ use guildhall_shared::round_parameters::RoundMode;
 use guildhall_shared::task::Task;
 
 use crate::config::ClientConfig;
+use crate::data::observations::ShopperKey;
+use crate::data::sequences::Sequences;
 use crate::data::{self, DataConfig};
 use crate::folder::read_or_draw_secret;
 use crate::participant::TrainOrder;
+use crate::serve::events::{RecordedEvents, read_events};
 use crate::train::participation::{Participation, ParticipationKey};
 use crate::train::{JobTrainer, TrainingData};
 
@@ -95,6 +100,16 @@ pub fn from_data(config: &ClientConfig) -> OpenContributor {
     })
 }
 
+/// The merchant's own data, and behind it what shoppers did since, as its service recorded it.
+fn with_events(sequences: &Sequences, events: &RecordedEvents, catalogue: &Catalogue) -> Sequences {
+    let mut histories: BTreeMap<ShopperKey, Vec<u32>> =
+        sequences.iter().map(|(key, items)| (key, items.to_vec())).collect();
+    events.append_to(&mut histories, catalogue);
+    let mut all = Sequences::default();
+    histories.iter().for_each(|(key, items)| all.push(*key, items));
+    all
+}
+
 /// A dummy task has no rows: its contribution is zero.
 struct Dummy;
 
@@ -131,13 +146,15 @@ impl FromData {
         let digest = data::digest(files, &secret).map_err(|e| error(&e))?;
         let train = match spec.task.items() {
             Some(items) => {
-                TrainingData::Items(data::load_items(data, items).map_err(|e| error(&e))?.0.train())
+                let sequences = data::load_items(data, items).map_err(|e| error(&e))?.0.train();
+                let events = read_events(&config.folder.events()).map_err(|e| error(&e))?;
+                TrainingData::Items(with_events(&sequences, &events, &items.catalogue))
             }
             None => TrainingData::Observations(data::load(data, &spec.task).map_err(|e| error(&e))?.0.train),
         };
         let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {
-            trainer: JobTrainer::new(spec, &config.device).map_err(|e| error(&e))?,
+            trainer: JobTrainer::new(spec, &config.device, training_secret(&key)).map_err(|e| error(&e))?,
             train,
             digest,
             key: ParticipationKey::from_bytes(*key),
@@ -145,6 +162,11 @@ impl FromData {
             job,
         })
     }
+}
+
+/// What shoppers draw follows from it; nobody outside can tell it from their coins' key.
+fn training_secret(key: &[u8; 32]) -> [u8; 32] {
+    Digest::of("guildhall training secret v1", &[key]).0
 }
 
 impl Contributor for FromData {
@@ -159,7 +181,7 @@ impl Contributor for FromData {
         let enters = |shopper| coins.enters(shopper);
         let (sum, tally) = self
             .trainer
-            .clipped_sum(weights, &self.train, &enters, clipping)
+            .clipped_sum(weights, &self.train, &enters, round, clipping)
             .map_err(|error| ContributionError(error.to_string()))?;
         if tally.added > self.spec.round.shoppers_per_merchant_max {
             // Local, and no reason to hold anything back: a wrapped sum costs utility, never privacy.

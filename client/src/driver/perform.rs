@@ -15,6 +15,8 @@ use super::books::blocking;
 use super::contribution::{ContributionError, Contributor, seal};
 use super::halt::{HaltPoint, step_of_input, step_of_output};
 use super::keeper::Keeper;
+use super::preparer::{Wanted, publish};
+use super::served::merchants;
 use super::session::Wire;
 use super::{Client, OpenJob, Sealed, report};
 use crate::error::ClientError;
@@ -207,12 +209,22 @@ impl Client {
         }
     }
 
-    /// Serves a version, unless a newer one of the same job is served: while a history is derived again, old ones pass.
-    fn publish(&self, version: u32, model: Digest, state: &ModelState) {
+    /// Serves a version; one that takes long to prepare as soon as it is.
+    fn publish(&self, version: u32, model: Digest, state: &Arc<ModelState>) {
         let Some(job) = &self.job else { return };
-        let newer = |served: &Arc<ServedModel>| served.job == job.spec.name && served.version > version;
-        if !self.service.current().as_ref().is_some_and(newer) {
-            self.service.publish(ServedModel::new(&job.spec, &job.label, version, model, state));
+        // What is to be had at once is served at once where nothing else is.
+        if job.spec.task.items().is_none() || self.service.newest().is_none() {
+            publish(&self.service, ServedModel::new(&job.spec, &job.label, version, model, state));
+        }
+        if job.spec.task.items().is_some() {
+            self.preparer.prepare(Wanted {
+                spec: Arc::clone(&job.spec),
+                label: job.label.clone(),
+                version,
+                model,
+                state: Arc::clone(state),
+                merchants: merchants(&self.config.folder),
+            });
         }
     }
 

@@ -100,6 +100,26 @@ fn old_versions_make_room_but_three_and_the_pinned_stay() {
 }
 
 #[test]
+fn the_version_the_merchant_pinned_stays_across_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spec, states) = history(10);
+    for (version, state) in states.iter().enumerate() {
+        let mut small = ModelStore::open(dir.path(), &spec).unwrap();
+        small.kept_bytes_max = 1;
+        store(&mut small, version as u32, state, Retention::Ordinary);
+        if version == 1 {
+            write_pin(dir.path(), Some(1)).unwrap();
+        }
+    }
+    assert_eq!(read_pin(dir.path()).unwrap(), Some(1));
+    let kept: Vec<u32> = ModelStore::open(dir.path(), &spec).unwrap().versions().map(|(v, _)| v).collect();
+    assert_eq!(kept, [1, 8, 9]);
+    write_pin(dir.path(), None).unwrap();
+    write_pin(dir.path(), None).unwrap();
+    assert_eq!(read_pin(dir.path()).unwrap(), None);
+}
+
+#[test]
 fn left_overs_of_a_crash_are_no_versions() {
     let dir = tempfile::tempdir().unwrap();
     let (spec, _) = history(1);

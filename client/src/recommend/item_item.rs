@@ -10,7 +10,7 @@ use super::neighbours::{self, Similarity};
 use super::statistics::Statistics;
 
 /// What popularity adds to a score at most: enough to order items of which nothing else is known.
-const POPULARITY_WEIGHT: f32 = 1e-3;
+pub const POPULARITY_WEIGHT: f32 = 1e-3;
 
 /// Not among the items kept.
 const LEFT_OUT: u32 = u32::MAX;
@@ -69,6 +69,17 @@ impl ItemItem {
     /// N.
     pub fn items(&self) -> usize {
         self.popularity.len()
+    }
+
+    /// The items kept, ascending, and the weights between them in that order: row the item a shopper has.
+    pub fn weights(&self) -> (Vec<u32>, Vec<f32>) {
+        let mut kept = self.kept.clone();
+        kept.sort_unstable();
+        let places: Vec<usize> = kept.iter().map(|item| self.places[*item as usize] as usize).collect();
+        let size = kept.len();
+        let rows = places.iter().map(|place| &self.weights[place * size..(place + 1) * size]);
+        let weights = rows.flat_map(|row| places.iter().map(|place| row[*place])).collect();
+        (kept, weights)
     }
 
     /// The popularity of every item, as a share of the greatest.

@@ -1,9 +1,10 @@
-//! Numbers for Prometheus, written by hand. All are public or the merchant's own; none depends on rows.
+//! Numbers for Prometheus, written by hand. All are public or the merchant's own; none names a shopper or an item.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Service;
+use super::arms::ArmCounts;
 
 /// Counters and gauges of a client.
 #[derive(Default)]
@@ -28,6 +29,14 @@ pub struct Vitals {
     pub answered: AtomicU64,
     /// Questions that could not be answered.
     pub unanswerable: AtomicU64,
+    /// Recommendations and lists of similar items.
+    pub recommended: AtomicU64,
+    /// Explanations.
+    pub explained: AtomicU64,
+    /// Inferences by the Open Inference Protocol.
+    pub inferred: AtomicU64,
+    /// Events recorded.
+    pub events: AtomicU64,
     epsilon_spent_bits: AtomicU64,
     epsilon_spent_on_job_bits: AtomicU64,
 }
@@ -36,6 +45,11 @@ impl Vitals {
     /// Counts one more.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts several more.
+    pub fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Relaxed);
     }
 
     /// Sets what was spent: over all jobs, and on the followed one.
@@ -67,6 +81,10 @@ pub(super) fn render(service: &Service) -> String {
         ("statements_refused_total", "Statements of the server's that were refused.", &vitals.refused),
         ("predictions_total", "Questions answered.", &vitals.answered),
         ("predictions_refused_total", "Questions that could not be answered.", &vitals.unanswerable),
+        ("recommendations_total", "Recommendations and lists of similar items.", &vitals.recommended),
+        ("explanations_total", "Explanations.", &vitals.explained),
+        ("inferences_total", "Inferences by the Open Inference Protocol.", &vitals.inferred),
+        ("events_total", "Events of shoppers recorded.", &vitals.events),
     ];
     let mut text = String::new();
     for (name, help, value) in counters {
@@ -107,7 +125,31 @@ pub(super) fn render(service: &Service) -> String {
         service.budget().epsilon,
     );
     gauge(&mut text, "delta", "Delta of the budget.", service.budget().delta);
+    arms(&mut text, service);
     text
+}
+
+/// Counters of both arms, each since its version took its role.
+fn arms(text: &mut String, service: &Service) {
+    type Pick = fn(&ArmCounts) -> &AtomicU64;
+    let counters: [(&str, &str, Pick); 3] = [
+        ("arm_requests_total", "Recommendations and predictions by arm and version.", |counts| {
+            &counts.requests
+        }),
+        ("arm_items_shown_total", "Items recommended by arm and version.", |counts| &counts.shown),
+        ("arm_clicks_total", "Events on items that were recommended last.", |counts| &counts.clicks),
+    ];
+    let arms = service.arms();
+    for (name, help, pick) in counters {
+        // Writing to a String cannot fail.
+        let _ =
+            write!(text, "# HELP guildhall_client_{name} {help}\n# TYPE guildhall_client_{name} counter\n");
+        for (arm, _) in arms.all() {
+            let (word, version) = (arm.name.word(), arm.model.version);
+            let value = pick(&arm.counts).load(Relaxed);
+            let _ = writeln!(text, "guildhall_client_{name}{{arm=\"{word}\",version=\"{version}\"}} {value}");
+        }
+    }
 }
 
 fn metric(text: &mut String, name: &str, kind: &str, help: &str, value: f64) {

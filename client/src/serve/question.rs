@@ -1,6 +1,8 @@
 //! A question becomes inputs, by the same public feature builders as training. Errors name field, expected and found
 //! kind, never the value.
 
+mod items;
+
 use std::collections::BTreeMap;
 
 use guildhall_shared::job::JobSpec;
@@ -10,13 +12,17 @@ use serde_json::{Map, Value};
 use crate::data::features::repurchase::{self, Basket, DAY_MAX};
 use crate::data::features::tabular::{Encoder, Field};
 
+pub(super) use items::{
+    Ask, ColdStart, EventQuestion, EventsQuestion, ExplainItem, Recommend, Similar, explains_item, visitor_of,
+};
+
 /// Baskets one question may hold.
 const BASKETS_MAX: usize = 10_000;
 /// Amounts one basket may hold: lines, or cents.
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
 
 /// A question that cannot be answered.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}, found {found}")]
 pub(super) struct QuestionError {
     /// Where.
@@ -27,7 +33,11 @@ pub(super) struct QuestionError {
     pub found: String,
 }
 
-fn error(field: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> QuestionError {
+pub(super) fn error(
+    field: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> QuestionError {
     QuestionError { field: field.into(), expected: expected.into(), found: found.into() }
 }
 
@@ -38,7 +48,11 @@ fn error(field: impl Into<String>, expected: impl Into<String>, found: impl Into
 pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionError> {
     let expected = form(&job.task);
     let question = match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(question)) => question,
+        Ok(Value::Object(mut question)) => {
+            // Decides who answers, and nothing else.
+            question.remove("visitor");
+            question
+        }
         Ok(other) => return Err(error("body", expected, kind(Some(&other)))),
         // serde_json's words name line and column, not the content.
         Err(problem) => return Err(error("body", expected, format!("invalid JSON ({problem})"))),
@@ -64,6 +78,18 @@ pub(super) fn inputs(body: &[u8], job: &JobSpec) -> Result<Vec<f32>, QuestionErr
     }
 }
 
+/// Names of the inputs of a row, in order: the column, or column=value. Nothing for other tasks.
+pub(super) fn input_names(task: &Task) -> Vec<String> {
+    let Task::Tabular { features } = task else { return vec![] };
+    let names = |feature: &FeatureSpec| match &feature.transform {
+        Transform::OneHot { vocabulary } => {
+            vocabulary.iter().map(|value| format!("{}={value}", feature.column)).collect()
+        }
+        _ => vec![feature.column.clone()],
+    };
+    features.iter().flat_map(names).collect()
+}
+
 fn form(task: &Task) -> String {
     let other = match task {
         Task::Tabular { .. } => "{\"row\": {column: value, …}}",
@@ -75,7 +101,7 @@ fn form(task: &Task) -> String {
     format!("an object {other} or {{\"inputs\": [{} numbers]}}", task.inputs())
 }
 
-fn kind(value: Option<&Value>) -> &'static str {
+pub(super) fn kind(value: Option<&Value>) -> &'static str {
     match value {
         None => "nothing",
         Some(Value::Null) => "null",
@@ -88,7 +114,7 @@ fn kind(value: Option<&Value>) -> &'static str {
 }
 
 /// A misspelt key is an error, not a missing value.
-fn only(object: &Map<String, Value>, allowed: &[&str]) -> Result<(), QuestionError> {
+pub(super) fn only(object: &Map<String, Value>, allowed: &[&str]) -> Result<(), QuestionError> {
     match object.keys().find(|key| !allowed.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {

@@ -14,20 +14,27 @@ use crate::model::DeviceChoice;
 use crate::participant::test_job;
 use crate::train::Trainer;
 
-const BUDGET: Budget = Budget { epsilon: 4.0, delta: 1e-6 };
+pub(super) const BUDGET: Budget = Budget { epsilon: 4.0, delta: 1e-6 };
 
 /// Enough of HTTP/1.1 for one connection that is kept open.
-struct Caller(TcpStream);
+pub(super) struct Caller(TcpStream);
 
 impl Caller {
-    async fn new(address: SocketAddr) -> Self {
+    pub async fn new(address: SocketAddr) -> Self {
         Caller(TcpStream::connect(address).await.unwrap())
     }
 
-    async fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        self.0.write_all(request.as_bytes()).await.unwrap();
+    pub async fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.send(method, path, "", body.as_bytes()).await
+    }
+
+    /// `headers` are whole lines.
+    pub async fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         let mut bytes = vec![];
         loop {
             let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -51,7 +58,7 @@ impl Caller {
     }
 }
 
-async fn start(service: &Arc<Service>) -> Listening {
+pub(super) async fn start(service: &Arc<Service>) -> Listening {
     Listening::start(Arc::clone(service), "127.0.0.1:0".parse().unwrap()).await.unwrap()
 }
 

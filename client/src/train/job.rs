@@ -1,8 +1,9 @@
-//! One trainer for every kind of job: what a merchant's shoppers contribute to a round.
+//! One trainer for every kind of job: what a merchant's shoppers contribute to a round, and the logits of what came of it.
 
 use guildhall_privacy::clip::ClipTally;
 use guildhall_privacy::parameter::ClippingParameters;
 use guildhall_privacy::update::ClippedSum;
+use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_spec::{Architecture, ItemStatistics};
 
@@ -10,6 +11,8 @@ use crate::data::observations::{Observations, ShopperKey};
 use crate::data::sequences::Sequences;
 use crate::model::DeviceChoice;
 
+use super::items::ItemTrainer;
+use super::sequence::SequenceTrainer;
 use super::{TrainError, Trainer, statistics};
 
 /// A merchant's rows as a job's models see them.
@@ -33,32 +36,52 @@ impl TrainingData {
 /// Computes the contributions of one job. Holds no rows: one serves several merchants.
 pub struct JobTrainer {
     engine: Engine,
+    /// Whether a contribution is what a whole merchant's ordinary training changed. Only in jobs without privacy.
+    merchant_epochs: bool,
 }
 
 enum Engine {
     Linear(Trainer),
+    Sequence(Box<SequenceTrainer>),
+    Items(Box<ItemTrainer>),
     Statistics { model: ItemStatistics, history_max: usize },
 }
 
 impl JobTrainer {
-    /// The trainer of a job on this device.
+    /// The trainer of a job on this device. What shoppers draw (dropout, counterexamples) follows from `secret`, which never
+    /// leaves the merchant.
     ///
     /// # Errors
     /// [`TrainError`]; nothing depends on rows.
-    pub fn new(job: &JobSpec, device: &DeviceChoice) -> Result<Self, TrainError> {
+    pub fn new(job: &JobSpec, device: &DeviceChoice, secret: [u8; 32]) -> Result<Self, TrainError> {
+        let training = match &job.architecture {
+            Architecture::Sequence(model) => Some(model.training),
+            Architecture::NextItem(model) => Some(model.training),
+            _ => None,
+        };
         let engine = match (&job.architecture, job.task.items()) {
             (Architecture::ItemStatistics(model), Some(items)) => {
                 Engine::Statistics { model: model.clone(), history_max: items.history_max }
             }
+            (Architecture::NextItem(_) | Architecture::MatrixFactorization(_), Some(items)) => {
+                Engine::Items(Box::new(ItemTrainer::new(&job.model(), &items.catalogue, device, secret)?))
+            }
+            (Architecture::Sequence(_), _) => {
+                Engine::Sequence(Box::new(SequenceTrainer::new(&job.model(), device, secret)?))
+            }
             _ => Engine::Linear(Trainer::new(&job.model(), device)?),
         };
-        Ok(JobTrainer { engine })
+        Ok(JobTrainer {
+            engine,
+            merchant_epochs: training.is_some_and(|training| training.merchant_epochs > 0),
+        })
     }
 
     /// The clipped, quantised sum of the contributions of all shoppers that enter.
     ///
     /// # Privacy
-    /// Emptying one shopper changes the sum by its own integer vector, of norm at most B, and by nothing else.
+    /// Emptying one shopper changes the sum by its own integer vector, of norm at most B, and by nothing else. Where the job
+    /// declares `privacy = "none"` and asks for epochs of the merchant's own, the whole sum is one contribution instead.
     ///
     /// # Errors
     /// See [`TrainError::depends_on_rows`].
@@ -67,16 +90,41 @@ impl JobTrainer {
         weights: &[f64],
         data: &TrainingData,
         enters: &(dyn Fn(ShopperKey) -> bool + Sync),
+        round: RoundId,
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
         match (&self.engine, data) {
-            (Engine::Linear(trainer), TrainingData::Observations(observations)) => {
-                trainer.clipped_sum(weights, observations, enters, clipping)
+            (Engine::Linear(trainer), TrainingData::Observations(rows)) => {
+                trainer.clipped_sum(weights, rows, enters, clipping)
             }
-            (Engine::Statistics { model, history_max }, TrainingData::Items(sequences)) => {
-                statistics::clipped_sum(model, *history_max, weights, sequences, enters, clipping)
+            (Engine::Sequence(trainer), TrainingData::Observations(rows)) if self.merchant_epochs => {
+                trainer.merchant_update(weights, rows, round, clipping)
+            }
+            (Engine::Sequence(trainer), TrainingData::Observations(rows)) => {
+                trainer.clipped_sum(weights, rows, enters, round, clipping)
+            }
+            (Engine::Items(trainer), TrainingData::Items(items)) if self.merchant_epochs => {
+                trainer.merchant_update(weights, items, round, clipping)
+            }
+            (Engine::Items(trainer), TrainingData::Items(items)) => {
+                trainer.clipped_sum(weights, items, enters, round, clipping)
+            }
+            (Engine::Statistics { model, history_max }, TrainingData::Items(items)) => {
+                statistics::clipped_sum(model, *history_max, weights, items, enters, clipping)
             }
             _ => Err(TrainError::Data),
+        }
+    }
+
+    /// The logit of every row, each alone.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for models of items, else as [`JobTrainer::clipped_sum`].
+    pub fn logits(&self, weights: &[f64], observations: &Observations) -> Result<Vec<f32>, TrainError> {
+        match &self.engine {
+            Engine::Linear(trainer) => trainer.logits(weights, observations),
+            Engine::Sequence(trainer) => trainer.logits(weights, observations),
+            Engine::Items(_) | Engine::Statistics { .. } => Err(TrainError::Data),
         }
     }
 }

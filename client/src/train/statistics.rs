@@ -6,7 +6,7 @@
 //! # Privacy
 //! A contribution depends on the shopper's own items, the public job and the released popularity.
 
-use guildhall_privacy::clip::{ClipTally, ShopperSum};
+use guildhall_privacy::clip::{ClipTally, ShopperSum, SparseBlock};
 use guildhall_privacy::parameter::ClippingParameters;
 use guildhall_privacy::update::ClippedSum;
 use guildhall_shared::model_spec::ItemStatistics;
@@ -46,14 +46,13 @@ pub fn clipped_sum(
     let stage = Stage::next(model, weights);
     let value = -clipping.norm_l2() / stage.full_norm(model);
     let mut sum = ShopperSum::new(clipping);
-    let (mut items, mut indices, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let value = [value];
+    let (mut items, mut indices) = (Vec::new(), Vec::new());
     for (_, sequence) in sequences.iter().filter(|(key, sequence)| !sequence.is_empty() && enters(*key)) {
         items.clear();
         items.extend_from_slice(&sequence[sequence.len().saturating_sub(history_max)..]);
         stage.indices(model, &mut items, &mut indices);
-        values.clear();
-        values.resize(indices.len(), value);
-        sum.add_sparse(&indices, &values);
+        sum.add_sparse(indices.iter().map(|index| SparseBlock { start: *index as usize, values: &value }));
     }
     Ok(sum.finish())
 }

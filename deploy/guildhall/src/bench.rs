@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod round;
+mod serve;
 
 use guildhall_privacy::accountant::Calibration;
 use guildhall_shared::job::JobSpec;
@@ -11,6 +12,7 @@ use crate::error::{CommandError, Context as _};
 
 pub use aggregation::aggregation;
 pub use round::round;
+pub use serve::serve;
 
 /// Median and greatest.
 #[derive(Clone, Copy, Debug, Serialize)]

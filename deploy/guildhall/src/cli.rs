@@ -10,9 +10,11 @@ use crate::federated::NoiseMode;
 
 mod ledger;
 mod read;
+mod serving;
 
 pub use ledger::{LedgerCommand, LedgerExportArgs, LedgerProveArgs, LedgerReportArgs, LedgerVerifyArgs};
 pub use read::read;
+pub use serving::{BenchServeArgs, ModelCommand, ModelListArgs, ModelUseArgs, Wanted};
 
 /// Merchants learn together without pooling their shoppers' data.
 #[derive(Debug, Parser)]
@@ -48,12 +50,20 @@ pub enum Command {
     Client(ClientArgs),
     /// Only serve the newest model, take part in nothing
     Serve(ServeArgs),
+    /// The versions a client keeps, and which one it serves
+    Model {
+        /// What to do
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
     /// Train a job with simulated merchants in this process and compare it with what they could do alone
     Simulate(SimulateArgs),
     /// How good a client's released model is on the merchant's own held-out rows; nothing is sent
     Evaluate(EvaluateArgs),
     /// Before spending anything: noise against signal, shoppers needed, epsilon by rounds
     Plan(PlanArgs),
+    /// The card of a job's model: what it is, whom it protects how far, what it is for and what not
+    Card(CardArgs),
     /// Privacy arithmetic
     Privacy {
         /// What to compute
@@ -324,6 +334,23 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// `card`
+#[derive(Debug, Args)]
+pub struct CardArgs {
+    /// The job file
+    #[arg(long)]
+    pub job: PathBuf,
+    /// Number of merchants of the roster [default: nothing is said of colluding merchants]
+    #[arg(long)]
+    pub merchants: Option<u32>,
+    /// What the merchants' data are, in plain words
+    #[arg(long)]
+    pub about_data: Option<String>,
+    /// Print one JSON object instead of Markdown
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How deep an audit looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum AuditTier {
@@ -438,6 +465,8 @@ pub enum BenchCommand {
     Round(BenchRoundArgs),
     /// The arithmetic of one masked attempt in this process: keys, shares, masks, certificates; no network, no noise
     Aggregation(BenchAggregationArgs),
+    /// Recommendations: inside the process and over HTTP on loopback, from invented vectors
+    Serve(BenchServeArgs),
 }
 
 /// `bench round`

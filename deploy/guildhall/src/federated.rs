@@ -11,7 +11,7 @@ use guildhall_client::evaluate::AucSummary;
 use guildhall_client::evaluate::Scored;
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
-use guildhall_client::train::{JobTrainer, Trainer, TrainingData};
+use guildhall_client::train::{JobTrainer, TrainingData};
 use guildhall_privacy::ledger::{Attempt, BudgetLimit, Ledger, Reservation};
 use guildhall_privacy::noise::{BulkNoise, NoiseShare};
 use guildhall_privacy::parameter::{ClippingParameters, Protection};
@@ -119,7 +119,8 @@ pub fn train_on(
     mode: NoiseMode,
     on_model: &mut dyn FnMut(&ModelState),
 ) -> Result<ModelState, CommandError> {
-    let trainer = JobTrainer::new(job, &DeviceChoice::Cpu).context("the trainer")?;
+    let secret = Digest::of("guildhall simulated secret", &[&job.seed.to_le_bytes()]).0;
+    let trainer = JobTrainer::new(job, &DeviceChoice::Cpu, secret).context("the trainer")?;
     let pipeline = Pipeline::new(job, &trainer, mode, merchants.len())?;
     let limit = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } => BudgetLimit { epsilon, delta },
@@ -190,8 +191,10 @@ impl<'a> Pipeline<'a> {
         let participation =
             Participation::new(&member.key, self.job.digest(), round, self.job.round.participation_rate);
         let enters = |shopper| participation.enters(shopper);
-        let (sum, _) =
-            self.trainer.clipped_sum(&model.weights, member.train, &enters, &clipping).context("training")?;
+        let (sum, _) = self
+            .trainer
+            .clipped_sum(&model.weights, member.train, &enters, round, &clipping)
+            .context("training")?;
         let sealed = match noise {
             Some(noise) => self.seal(sum.add_noise(noise), sid, member.index),
             None => {
@@ -232,7 +235,7 @@ pub fn score(
     weights: &[f64],
     merchants: &Merchants,
 ) -> Result<BTreeMap<Name, Scored>, CommandError> {
-    let trainer = Trainer::new(&job.model(), &DeviceChoice::Cpu).context("the trainer")?;
+    let trainer = JobTrainer::new(job, &DeviceChoice::Cpu, [0; 32]).context("the trainer")?;
     let mut scored = BTreeMap::new();
     for (name, splits) in merchants {
         let logits = trainer.logits(weights, &splits.test).context("scoring")?;

@@ -13,6 +13,7 @@ mod federated;
 mod folder;
 mod job_file;
 mod ledger;
+mod model;
 mod output;
 mod privacy;
 mod process;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 use cli::{BenchCommand, Command, PrivacyCommand};
 use error::{CommandError, Context as _};
+use guildhall_client::card::{CardFacts, ModelCard};
 use guildhall_privacy::plan::PlanReport;
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Join(arguments) => shell::join(arguments),
         Command::Client(arguments) => shell::client(arguments),
         Command::Serve(arguments) => shell::serve(arguments),
+        Command::Model { command } => model::run(&command),
         Command::Simulate(a) => {
             let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: a.rounds };
             let result = simulate::run(&a.job, &a.data, a.mode, overrides)?;
@@ -67,6 +70,12 @@ fn run(command: Command) -> Result<(), CommandError> {
             let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
             output::print(a.json, &report, || report.to_string())
         }
+        Command::Card(a) => {
+            let job = job_file::JobFile::read(&a.job, None)?.job;
+            let facts = CardFacts { merchants: a.merchants, data: a.about_data, ..CardFacts::default() };
+            let card = ModelCard::new(&job, facts).context(a.job.display())?;
+            output::print(a.json, &card, || card.markdown())
+        }
         Command::Privacy { command: PrivacyCommand::Epsilon(arguments) } => {
             let epsilon = privacy::epsilon(&arguments)?;
             output::print(arguments.json, &epsilon, || epsilon.to_string())
@@ -77,6 +86,14 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Bench { command: BenchCommand::Round(arguments) } => {
             let result = bench::round(&arguments)?;
             output::print(arguments.json, &result, || result.to_string())
+        }
+        Command::Bench { command: BenchCommand::Serve(arguments) } => {
+            let result = bench::serve(&arguments)?;
+            output::print(arguments.json, &result, || result.to_string())?;
+            match result.is_right() {
+                true => Ok(()),
+                false => Err(CommandError::message("an answer failed, or is not that of the full scan")),
+            }
         }
         Command::Bench { command: BenchCommand::Aggregation(arguments) } => {
             let result = bench::aggregation(&arguments)?;

@@ -1,0 +1,87 @@
+//! A ranker with the public list of what it ranks. [core]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use guildhall_shared::catalogue::Catalogue;
+use guildhall_shared::job::JobSpec;
+use guildhall_shared::model_spec::Architecture;
+use guildhall_shared::model_state::ModelState;
+use guildhall_shared::task::NextItemSpec;
+
+use crate::recommend::ItemItem;
+use crate::recommend::item_item::POPULARITY_WEIGHT;
+
+use super::ranker::{ItemItemRanker, Ranker, RankerError};
+
+/// Newest items of a history that are looked at where the job does not say.
+const HISTORY_MAX: usize = 1_000;
+
+/// What a version ranks, and with what.
+pub(super) struct Ranking {
+    pub ranker: Arc<dyn Ranker>,
+    pub catalogue: Catalogue,
+    /// Newest items of a history that count.
+    pub history_max: usize,
+    /// Numbers of tags by their names.
+    tags: BTreeMap<String, u32>,
+    /// Items of every tag, ascending.
+    items_of_tag: Vec<Vec<u32>>,
+}
+
+/// Ranking by the released popularity of an item statistics job: what there is from the first version on, at no cost.
+pub(super) fn released_popularity(spec: &JobSpec, state: &ModelState) -> Option<Ranking> {
+    let items = spec.task.items()?;
+    let Architecture::ItemStatistics(statistics) = &spec.architecture else { return None };
+    let popularity = state.weights.get(..statistics.items)?.iter().map(|weight| *weight as f32).collect();
+    let ranker = ItemItemRanker::by_popularity(popularity).ok()?;
+    Ranking::new(Arc::new(ranker), items.catalogue.clone(), Some(items)).ok()
+}
+
+/// Ranking by all that a version releases, in a federation of so many merchants; none for a job that ranks nothing, and before
+/// there is more than a popularity. Takes seconds for a thousand items and more.
+pub(super) fn released(spec: &JobSpec, state: &ModelState, merchants: u32) -> Option<Ranking> {
+    let items = spec.task.items()?;
+    let model = ItemItem::released(spec, state, merchants)?;
+    let (kept, weights) = model.weights();
+    let ranker = ItemItemRanker::new(kept, weights, model.popularity().collect(), POPULARITY_WEIGHT).ok()?;
+    Ranking::new(Arc::new(ranker), items.catalogue.clone(), Some(items)).ok()
+}
+
+impl Ranking {
+    pub fn new(
+        ranker: Arc<dyn Ranker>,
+        catalogue: Catalogue,
+        spec: Option<&NextItemSpec>,
+    ) -> Result<Self, RankerError> {
+        if ranker.items() != catalogue.len() {
+            let (expected, found) = (format!("{} items", catalogue.len()), ranker.items().to_string());
+            return Err(RankerError { what: "ranker".into(), expected, found });
+        }
+        let tags =
+            catalogue.tags().iter().enumerate().map(|(number, tag)| (tag.clone(), number as u32)).collect();
+        let mut items_of_tag = vec![vec![]; catalogue.tags().len()];
+        for item in 0..catalogue.len() as u32 {
+            for tag in catalogue.tags_of(item) {
+                items_of_tag[*tag as usize].push(item);
+            }
+        }
+        let history_max = spec.map_or(HISTORY_MAX, |spec| spec.history_max);
+        Ok(Ranking { ranker, catalogue, history_max, tags, items_of_tag })
+    }
+
+    /// Which items have at least one of these tags, or the place of one that does not exist.
+    pub fn with_any_tag(&self, tags: &[String]) -> Result<Vec<bool>, usize> {
+        let mut filter = vec![false; self.catalogue.len()];
+        for (place, tag) in tags.iter().enumerate() {
+            let number = self.tags.get(tag).ok_or(place)?;
+            self.items_of_tag[*number as usize].iter().for_each(|item| filter[*item as usize] = true);
+        }
+        Ok(filter)
+    }
+
+    /// The newest items that count.
+    pub fn newest<'h>(&self, history: &'h [u32]) -> &'h [u32] {
+        &history[history.len().saturating_sub(self.history_max)..]
+    }
+}

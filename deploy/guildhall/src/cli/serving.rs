@@ -1,0 +1,78 @@
+//! The commands about what a client serves, and how fast.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `model …`
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// The versions of the followed job that are on disk
+    List(ModelListArgs),
+    /// Serve this version from now on, or `newest`. A running client or service follows within two seconds
+    Use(ModelUseArgs),
+}
+
+/// `model list`
+#[derive(Debug, Args)]
+pub struct ModelListArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `model use`
+#[derive(Debug, Args)]
+pub struct ModelUseArgs {
+    /// The version's number, or `newest`
+    #[arg(value_parser = wanted)]
+    pub version: Wanted,
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+}
+
+/// Which version to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whichever is the newest.
+    Newest,
+    /// This one.
+    Version(u32),
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    match text {
+        "newest" => Ok(Wanted::Newest),
+        number => number.parse().map(Wanted::Version).map_err(|_| "expected a number, or newest".into()),
+    }
+}
+
+/// `bench serve`
+#[derive(Debug, Args)]
+pub struct BenchServeArgs {
+    /// Number of items
+    #[arg(long, default_value_t = 2_000)]
+    pub items: usize,
+    /// Width of the vectors
+    #[arg(long, default_value_t = 64)]
+    pub dim: usize,
+    /// Items of an answer
+    #[arg(long, default_value_t = 10)]
+    pub k: usize,
+    /// Requests a second, sent on schedule whether or not earlier ones are answered
+    #[arg(long, default_value_t = 2_000)]
+    pub rate: u32,
+    /// Seconds of each load over HTTP
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Connections that are kept open
+    #[arg(long, default_value_t = 16)]
+    pub connections: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
