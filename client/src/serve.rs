@@ -55,7 +55,7 @@ use crate::data::observations::ShopperKey;
 
 use arms::{Arms, Challenger, Known, Wanted};
 use events::{EventError, EventLog, RecordedEvents, ShopperEvent};
-use explain::Explain;
+use explain::{Explain, LayerExplainer};
 use live::Live;
 pub use metrics::Vitals;
 use network::Network;
@@ -109,7 +109,8 @@ impl ServedModel {
                 _ => Network::new(&spec.model(), &state.released()),
             },
             ranking: ranking::released_popularity(spec, state),
-            explainer: None,
+            explainer: LayerExplainer::of(&spec.model(), &state.released())
+                .map(|explainer| Arc::new(explainer) as Arc<dyn Explain>),
         }
     }
 

@@ -51,6 +51,8 @@ pub enum MessageError {
 macro_rules! message_set {
     ($(#[$doc:meta])* $set:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal, at most $limit:expr;)+ }) => {
         $(#[$doc])*
+        // A message is made once, encoded or acted upon, and dropped: a job may be large.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq)]
         pub enum $set { $($(#[$vdoc])* $variant($variant),)+ }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use guildhall_privacy::ledger::DataDigest;
@@ -14,7 +15,6 @@ use guildhall_privacy::parameter::{ClippingParameters, ParameterError};
 use guildhall_privacy::update::{
     ClippedSum, DangerousPolicy, PermitRefused, SealedUpdate, UnprotectedPermit,
 };
-use guildhall_shared::catalogue::Catalogue;
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
@@ -28,7 +28,7 @@ use crate::data::sequences::Sequences;
 use crate::data::{self, DataConfig};
 use crate::folder::read_or_draw_secret;
 use crate::participant::TrainOrder;
-use crate::serve::events::{RecordedEvents, read_events};
+use crate::serve::events::read_events;
 use crate::train::participation::{Participation, ParticipationKey};
 use crate::train::{JobTrainer, TrainingData};
 
@@ -100,16 +100,6 @@ pub fn from_data(config: &ClientConfig) -> OpenContributor {
     })
 }
 
-/// The merchant's own data, and behind it what shoppers did since, as its service recorded it.
-fn with_events(sequences: &Sequences, events: &RecordedEvents, catalogue: &Catalogue) -> Sequences {
-    let mut histories: BTreeMap<ShopperKey, Vec<u32>> =
-        sequences.iter().map(|(key, items)| (key, items.to_vec())).collect();
-    events.append_to(&mut histories, catalogue);
-    let mut all = Sequences::default();
-    histories.iter().for_each(|(key, items)| all.push(*key, items));
-    all
-}
-
 /// A dummy task has no rows: its contribution is zero.
 struct Dummy;
 
@@ -127,6 +117,8 @@ impl Contributor for Dummy {
 struct FromData {
     trainer: JobTrainer,
     train: TrainingData,
+    /// Where the service records what shoppers do.
+    events: PathBuf,
     digest: DataDigest,
     key: ParticipationKey,
     spec: Arc<JobSpec>,
@@ -146,9 +138,7 @@ impl FromData {
         let digest = data::digest(files, &secret).map_err(|e| error(&e))?;
         let train = match spec.task.items() {
             Some(items) => {
-                let sequences = data::load_items(data, items).map_err(|e| error(&e))?.0.train();
-                let events = read_events(&config.folder.events()).map_err(|e| error(&e))?;
-                TrainingData::Items(with_events(&sequences, &events, &items.catalogue))
+                TrainingData::Items(data::load_items(data, items).map_err(|e| error(&e))?.0.train())
             }
             None => TrainingData::Observations(data::load(data, &spec.task).map_err(|e| error(&e))?.0.train),
         };
@@ -156,11 +146,32 @@ impl FromData {
         Ok(FromData {
             trainer: JobTrainer::new(spec, &config.device, training_secret(&key)).map_err(|e| error(&e))?,
             train,
+            events: config.folder.events(),
             digest,
             key: ParticipationKey::from_bytes(*key),
             spec: Arc::clone(spec),
             job,
         })
+    }
+}
+
+impl FromData {
+    /// The merchant's own items, and behind them what shoppers did since, as the service has recorded it by now. None for other
+    /// tasks, and where nothing is recorded.
+    fn with_events(&self) -> Result<Option<TrainingData>, ContributionError> {
+        let (TrainingData::Items(sequences), Some(items)) = (&self.train, self.spec.task.items()) else {
+            return Ok(None);
+        };
+        let events = read_events(&self.events).map_err(|e| ContributionError(e.to_string()))?;
+        if events.events.is_empty() {
+            return Ok(None);
+        }
+        let mut histories: BTreeMap<ShopperKey, Vec<u32>> =
+            sequences.iter().map(|(key, items)| (key, items.to_vec())).collect();
+        events.append_to(&mut histories, &items.catalogue);
+        let mut all = Sequences::default();
+        histories.iter().for_each(|(key, items)| all.push(*key, items));
+        Ok(Some(TrainingData::Items(all)))
     }
 }
 
@@ -179,9 +190,11 @@ impl Contributor for FromData {
         let rate = self.spec.round.participation_rate;
         let coins = Participation::new(&self.key, self.job, round, rate);
         let enters = |shopper| coins.enters(shopper);
+        let recorded = self.with_events()?;
+        let train = recorded.as_ref().unwrap_or(&self.train);
         let (sum, tally) = self
             .trainer
-            .clipped_sum(weights, &self.train, &enters, round, clipping)
+            .clipped_sum(weights, train, &enters, round, clipping)
             .map_err(|error| ContributionError(error.to_string()))?;
         if tally.added > self.spec.round.shoppers_per_merchant_max {
             // Local, and no reason to hold anything back: a wrapped sum costs utility, never privacy.

@@ -19,6 +19,7 @@ use super::preparer::{Wanted, publish};
 use super::served::merchants;
 use super::session::Wire;
 use super::{Client, OpenJob, Sealed, report};
+use crate::data::load_items;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::folder::{Access, write_durably};
@@ -189,8 +190,24 @@ impl Client {
         self.job =
             Some(OpenJob { spec: Arc::clone(&spec), label, contributor, keeper: Keeper::start(store) });
         self.publish(version, model, &state);
+        self.know_shoppers(&spec);
         self.note_epsilon();
         Ok(Input::JobOpened { version, state, seen, objection })
+    }
+
+    /// Lets the service know what the shoppers in the merchant's own data have: away from the rounds, for a file may be large.
+    fn know_shoppers(&self, spec: &Arc<JobSpec>) {
+        let (Some(items), Some(data)) = (spec.task.items().cloned(), self.config.data.clone()) else {
+            return;
+        };
+        let service = Arc::clone(&self.service);
+        std::thread::spawn(move || match load_items(&data, &items) {
+            Ok((sequences, _)) => {
+                let histories = sequences.iter().map(|(key, items)| (key, items.to_vec())).collect();
+                service.set_histories(items.catalogue, histories);
+            }
+            Err(error) => tracing::warn!(%error, "the service knows no histories"),
+        });
     }
 
     async fn load_model(&mut self, version: u32) -> Input {

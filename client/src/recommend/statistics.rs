@@ -14,7 +14,7 @@ pub enum Stage {
     Cooccurrence {
         /// The items kept, the most popular first.
         kept: Vec<u32>,
-        /// The place of every item among them, or [`Stage::LEFT_OUT`].
+        /// The place of every item among them, or `u32::MAX`.
         places: Vec<u32>,
     },
 }

@@ -4,6 +4,10 @@
 
 use guildhall_shared::model_spec::{Activation, Architecture, ModelSpec};
 
+use crate::data::observations::{Observations, ShopperKey};
+use crate::model::DeviceChoice;
+use crate::train::sequence::{SequenceScorer, SequenceTrainer};
+
 struct Layer {
     inputs: usize,
     /// `[outputs, inputs]`, row-major.
@@ -16,6 +20,8 @@ pub(super) struct Network {
     layers: Vec<Layer>,
     activation: Option<Activation>,
     inputs: usize,
+    /// Of a model that reads a sequence.
+    sequence: Option<SequenceScorer>,
 }
 
 impl Network {
@@ -35,7 +41,13 @@ impl Network {
             Architecture::Mlp { activation, .. } => Some(*activation),
             _ => None,
         };
-        Network { layers, activation, inputs: spec.inputs }
+        let sequence = match &spec.architecture {
+            Architecture::Sequence(_) => SequenceTrainer::new(spec, &DeviceChoice::Cpu, [0; 32])
+                .and_then(|trainer| trainer.scorer(weights))
+                .ok(),
+            _ => None,
+        };
+        Network { layers, activation, inputs: spec.inputs, sequence }
     }
 
     /// Inputs of one observation.
@@ -48,6 +60,11 @@ impl Network {
     /// # Shapes
     /// `inputs` as many as [`Self::inputs`].
     pub fn logit(&self, inputs: &[f32]) -> Option<f64> {
+        if let Some(scorer) = &self.sequence {
+            let mut row = Observations::empty(self.inputs);
+            row.push(ShopperKey([0; 16]), inputs, 0.0);
+            return scorer.logits(&row).ok()?.first().map(|logit| f64::from(*logit));
+        }
         let mut x: Vec<f64> = inputs.iter().map(|v| f64::from(*v)).collect();
         let last = self.layers.len().checked_sub(1)?;
         for (index, layer) in self.layers.iter().enumerate() {

@@ -9,10 +9,13 @@ use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::task::NextItemSpec;
 
+use crate::model::DeviceChoice;
 use crate::recommend::ItemItem;
 use crate::recommend::item_item::POPULARITY_WEIGHT;
+use crate::train::items::{ItemScorer, ItemTrainer};
 
-use super::ranker::{ItemItemRanker, Ranker, RankerError};
+use super::ranker::{DotRanker, HistoryEncoder, ItemItemRanker, Ranker, RankerError, ReasonKind, Reasons};
+use super::top_k::{DotIndex, Precision};
 
 /// Newest items of a history that are looked at where the job does not say.
 const HISTORY_MAX: usize = 1_000;
@@ -42,10 +45,50 @@ pub(super) fn released_popularity(spec: &JobSpec, state: &ModelState) -> Option<
 /// there is more than a popularity. Takes seconds for a thousand items and more.
 pub(super) fn released(spec: &JobSpec, state: &ModelState, merchants: u32) -> Option<Ranking> {
     let items = spec.task.items()?;
+    let ranker: Arc<dyn Ranker> = match &spec.architecture {
+        Architecture::ItemStatistics(_) => Arc::new(item_item(spec, state, merchants)?),
+        _ => Arc::new(of_vectors(spec, state)?),
+    };
+    Ranking::new(ranker, items.catalogue.clone(), Some(items)).ok()
+}
+
+fn item_item(spec: &JobSpec, state: &ModelState, merchants: u32) -> Option<ItemItemRanker> {
     let model = ItemItem::released(spec, state, merchants)?;
     let (kept, weights) = model.weights();
-    let ranker = ItemItemRanker::new(kept, weights, model.popularity().collect(), POPULARITY_WEIGHT).ok()?;
-    Ranking::new(Arc::new(ranker), items.catalogue.clone(), Some(items)).ok()
+    ItemItemRanker::new(kept, weights, model.popularity().collect(), POPULARITY_WEIGHT).ok()
+}
+
+/// Of networks and factorisations: the product of a history's vector with every item's.
+fn of_vectors(spec: &JobSpec, state: &ModelState) -> Option<DotRanker> {
+    let catalogue = &spec.task.items()?.catalogue;
+    // Nothing is drawn while serving, so the secret is of no use.
+    let trainer = ItemTrainer::new(&spec.model(), catalogue, &DeviceChoice::Cpu, [0; 32]).ok()?;
+    let scorer = trainer.scorer(&state.released()).ok()?;
+    let index = DotIndex::new(scorer.item_vectors().to_vec(), scorer.width(), Precision::Exact).ok()?;
+    DotRanker::new(index, Box::new(Encoder(scorer)), vec![]).ok()
+}
+
+/// A trained model as the reader of histories.
+struct Encoder(ItemScorer);
+
+impl HistoryEncoder for Encoder {
+    fn query(&self, history: &[u32], out: &mut [f32]) {
+        match self.0.query(history) {
+            Ok(query) => out.copy_from_slice(&query),
+            // Nothing but the device can fail; then nothing is said of the history.
+            Err(_) => out.fill(0.0),
+        }
+    }
+
+    fn reasons(&self, history: &[u32], _: u32) -> Option<Reasons> {
+        let shares = self.0.attention(history).ok().filter(|shares| !shares.is_empty())?;
+        let read = &history[history.len().saturating_sub(shares.len())..];
+        let mut of_item: BTreeMap<u32, f32> = BTreeMap::new();
+        read.iter().zip(shares).for_each(|(item, share)| *of_item.entry(*item).or_default() += share as f32);
+        let mut items: Vec<(u32, f32)> = of_item.into_iter().collect();
+        items.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Some(Reasons { kind: ReasonKind::Attention, items })
+    }
 }
 
 impl Ranking {

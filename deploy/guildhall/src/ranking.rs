@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use guildhall_client::data::sequences::{Held, Sequences};
 use guildhall_client::evaluate::AucSummary;
 use guildhall_client::evaluate::ranking::{RankingFigures, rank};
+use guildhall_client::model::DeviceChoice;
 use guildhall_client::recommend::blend::{self, Scale};
 use guildhall_client::recommend::own::OwnEase;
 use guildhall_client::recommend::{ItemItem, Statistics};
+use guildhall_client::train::items::ItemTrainer;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_spec::{Architecture, ItemRanking};
@@ -75,6 +77,22 @@ impl RankedModel {
                 let model = ItemItem::new(&statistics, model.ranking);
                 let score = move |history: &[u32], out: &mut [f32]| model.scores(history, out);
                 Ok(RankedModel { score: Box::new(score), scale: Scale::Same })
+            }
+            Architecture::NextItem(_) | Architecture::MatrixFactorization(_) => {
+                let catalogue = &job
+                    .task
+                    .items()
+                    .ok_or_else(|| CommandError::message("expected an item task"))?
+                    .catalogue;
+                let trainer = ItemTrainer::new(&job.model(), catalogue, &DeviceChoice::Cpu, [0; 32]);
+                let scorer =
+                    trainer.and_then(|trainer| trainer.scorer(&state.released())).context("the model")?;
+                // Nothing but the device can fail: then an item gets no score, and is never recommended.
+                let score = move |history: &[u32], out: &mut [f32]| match scorer.scores(history) {
+                    Ok(scores) => out.copy_from_slice(&scores),
+                    Err(_) => out.fill(f32::NAN),
+                };
+                Ok(RankedModel { score: Box::new(score), scale: Scale::Different })
             }
             other => Err(CommandError::message(format!("cannot rank items with {other:?}"))),
         }
