@@ -22,6 +22,9 @@ use crate::process::{Fate, LocalFederation, Report, Terms};
 /// How long to wait for one round before giving up.
 const ROUND_PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long to wait until the last version is served.
+const PREPARATION_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Attempts that the merchants' budgets have room for beyond one in each round: an attempt that is given up late has
 /// been paid for.
 const ATTEMPTS_SPARE: u32 = 3;
@@ -112,7 +115,7 @@ pub fn run(market: &dyn Stage, kill: Option<Kill>, folder: &Path) -> Result<Outc
     let asked = names.first().cloned().ok_or_else(|| CommandError::message("the market has no merchant"))?;
     let served_at = served_at(&federation, &asked)?;
     let (path, question) = market.question();
-    let answer = question::post(served_at, path, &question)?;
+    let answer = answer_of_the_last(served_at, path, &question, job.rounds)?;
     Ok(Outcome {
         models,
         model_hash,
@@ -124,6 +127,23 @@ pub fn run(market: &dyn Stage, kill: Option<Kill>, folder: &Path) -> Result<Outc
         asked,
         answer,
     })
+}
+
+/// Asks until the last version answers: a model of many items is prepared behind the rounds' back.
+fn answer_of_the_last(
+    address: SocketAddr,
+    path: &str,
+    question: &Value,
+    version: u32,
+) -> Result<Value, CommandError> {
+    let asked = Instant::now();
+    loop {
+        let answer = question::post(address, path, question)?;
+        if answer["model"]["version"] == version || asked.elapsed() > PREPARATION_PATIENCE {
+            return Ok(answer);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn terms(market: &dyn Stage, data_table: String) -> Terms {

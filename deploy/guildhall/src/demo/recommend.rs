@@ -323,7 +323,7 @@ impl Stage for ItemMarket {
         let catalogue = self.job.task.items().map(|task| &task.catalogue);
         let id = |item: &u32| catalogue.and_then(|catalogue| catalogue.id(*item)).map(str::to_string);
         let history: Vec<String> = self.shopper().iter().filter_map(id).collect();
-        ("/v1/recommend", json!({ "history": history, "k": SHOWN }))
+        ("/v1/recommend", json!({ "history": history, "k": SHOWN, "reasons": true }))
     }
 }
 
