@@ -101,6 +101,7 @@ fn next_item(encoder: ItemEncoder) -> Architecture {
         dropout: 0.0,
         negatives: 1,
         training: TRAINING,
+        start: None,
     })
 }
 

@@ -63,9 +63,9 @@ pub struct Overrides {
 #[serde(untagged)]
 pub enum Simulation {
     /// Of a task with labels.
-    Labels(Simulated),
+    Labels(Box<Simulated>),
     /// Of an item task.
-    Ranking(SimulatedRanking),
+    Ranking(Box<SimulatedRanking>),
 }
 
 impl Overrides {
@@ -106,7 +106,7 @@ pub fn run(
     let job = overrides.apply(file.job.clone())?;
     let mode = mode.into().unwrap_or_else(|| NoiseMode::of(&job));
     if job.task.items().is_some() {
-        return items::run(&file, job, data, mode).map(Simulation::Ranking);
+        return items::run(&file, job, data, mode).map(|found| Simulation::Ranking(Box::new(found)));
     }
     let table = file.simulation.ok_or_else(no_simulation)?;
     let config = SimulationConfig::parse(&table, data).context(job_file.display())?;
@@ -119,7 +119,7 @@ pub fn run(
     if merchants.is_empty() {
         return Err(CommandError::message(format!("{}: no merchant found in it", data.display())));
     }
-    compare(&job, &merchants, mode).map(Simulation::Labels)
+    compare(&job, &merchants, mode).map(|found| Simulation::Labels(Box::new(found)))
 }
 
 fn no_simulation() -> CommandError {

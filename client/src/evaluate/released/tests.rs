@@ -1,4 +1,4 @@
-use guildhall_privacy::clip::{ClipOutcome, ShopperSum};
+use guildhall_privacy::clip::{ClipOutcome, ShopperSum, SparseBlock};
 use guildhall_privacy::ledger::{Attempt, BudgetLimit, Ledger, Reservation};
 use guildhall_privacy::update::{DangerousPolicy, UnprotectedPermit};
 use guildhall_shared::digest::Digest;
@@ -76,7 +76,11 @@ fn ranking_sum(
     let mut sum = ShopperSum::new(&clipping);
     for (items, figures) in shoppers {
         let (words, values) = layout.contribution(*items, *figures);
-        assert_eq!(sum.add_sparse(&words, &values), ClipOutcome::Added);
+        let blocks = words
+            .iter()
+            .zip(&values)
+            .map(|(word, value)| SparseBlock { start: *word as usize, values: std::slice::from_ref(value) });
+        assert_eq!(sum.add_sparse(blocks), ClipOutcome::Added);
     }
     (clipping, integers(sum, layout.parameters()))
 }

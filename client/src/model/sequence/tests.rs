@@ -71,6 +71,7 @@ fn every_item_encoder_is_the_same_fused_and_composed() {
             dropout: 0.0,
             negatives: 1,
             training: training(),
+            start: None,
         };
         let leading = if matches!(encoder, ItemEncoder::Transformer { .. }) { 2 } else { 1 };
         let parameters = &model.parameters()[leading..];
@@ -148,6 +149,7 @@ fn a_later_position_never_changes_an_earlier_one() {
             dropout: 0.0,
             negatives: 1,
             training: training(),
+            start: None,
         };
         let leading = if matches!(encoder, ItemEncoder::Transformer { .. }) { 2 } else { 1 };
         for kernels in [Kernels::Fused, Kernels::Composed] {

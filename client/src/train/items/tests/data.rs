@@ -57,6 +57,7 @@ pub(super) fn model(encoder: ItemEncoder, negatives: usize) -> ModelSpec {
         dropout: 0.0,
         negatives,
         training,
+        start: None,
     };
     ModelSpec { architecture: Architecture::NextItem(model), inputs: ITEMS }
 }

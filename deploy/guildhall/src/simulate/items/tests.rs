@@ -1,6 +1,6 @@
 //! The sample jobs of items, shortened, on the real data where they are there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::federated::NoiseMode;
 use crate::simulate::{self, Overrides, SimulatedRanking, Simulation};
@@ -25,12 +25,12 @@ fn shortened(text: &str) -> String {
         .replace("[simulation]\n", "[simulation]\ntrain_share = 0.05\n")
 }
 
-fn run(text: &str, data: &PathBuf, mode: NoiseMode, overrides: Overrides) -> SimulatedRanking {
+fn run(text: &str, data: &Path, mode: NoiseMode, overrides: Overrides) -> SimulatedRanking {
     let folder = tempfile::tempdir().expect("a folder");
     let job = folder.path().join("job.toml");
     std::fs::write(&job, text).expect("written");
     match simulate::run(&job, data, mode, overrides).map_err(|e| e.to_string()).expect("a simulation") {
-        Simulation::Ranking(result) => result,
+        Simulation::Ranking(result) => *result,
         Simulation::Labels(_) => panic!("an item job"),
     }
 }
