@@ -262,7 +262,10 @@ impl ModePlan {
             masked: parameters.secagg.as_ref().map(masked_plan),
             verdict: match &statistics {
                 Some(statistics) => statistics.verdict(),
-                None => Verdict::new(job, noise_over_clip, noise),
+                None => {
+                    let share = aligned_share(job);
+                    Verdict::new(job, noise_over_clip / share, noise / share)
+                }
             },
             statistics,
         }
@@ -281,6 +284,20 @@ impl SparsePlan {
             delta_addition: secagg.delta_addition(rounds, 1),
         })
     }
+}
+
+/// How much of the clips of all shoppers can add up in one direction, at most: all of it, but not where every shopper touches a
+/// few rows of a table with a row for every item. If each of W shoppers touches k of N rows evenly, the sum is W·C·√(k/N) long.
+fn aligned_share(job: &JobSpec) -> f64 {
+    let history = job.task.items().map_or(0, |items| items.history_max);
+    let (items, touched) = match &job.architecture {
+        Architecture::NextItem(model) if model.negatives > 0 => {
+            (model.items, history * (2 + model.negatives))
+        }
+        Architecture::MatrixFactorization(model) => (model.items, history * (1 + model.negatives)),
+        _ => return 1.0,
+    };
+    (touched.clamp(1, items) as f64 / items as f64).sqrt()
 }
 
 /// The charge for a shopper known to k merchants. Alone, each merchant's release costs ρ: k·ρ. In one sum the shopper's

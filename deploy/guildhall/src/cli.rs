@@ -14,7 +14,7 @@ mod serving;
 
 pub use ledger::{LedgerCommand, LedgerExportArgs, LedgerProveArgs, LedgerReportArgs, LedgerVerifyArgs};
 pub use read::read;
-pub use serving::{BenchServeArgs, ModelCommand, ModelListArgs, ModelUseArgs, Wanted};
+pub use serving::{BenchServeArgs, ModelCommand, ModelExportArgs, ModelListArgs, ModelUseArgs, Wanted};
 
 /// Merchants learn together without pooling their shoppers' data.
 #[derive(Debug, Parser)]
@@ -326,6 +326,9 @@ pub struct PlanArgs {
     /// The folder with the data, or the file itself, for an item job that names no catalogue
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// Number of items of an item job that names no catalogue
+    #[arg(long, conflicts_with = "data")]
+    pub items: Option<u32>,
     /// Number of merchants to plan for
     #[arg(long, default_value_t = 9)]
     pub merchants: u32,

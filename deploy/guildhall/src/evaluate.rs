@@ -10,6 +10,8 @@ use guildhall_client::ClientConfig;
 use guildhall_client::data::observations::Splits;
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{self, DataConfig};
+use guildhall_client::evaluate::activity::ActivityGroups;
+use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::{ListFigures, PROTOCOL, RankingFigures};
 use guildhall_client::evaluate::{AucSummary, best_f1, calibration_error, log_loss};
 use guildhall_client::folder::read;
@@ -24,7 +26,7 @@ use crate::comparison::{AucTable, Baselines as LabelBaselines};
 use crate::error::{CommandError, Context as _};
 use crate::federated;
 use crate::output::{figure, table};
-use crate::ranking::{self, Baselines, Difference, K, RankedModel, RanksByMethod};
+use crate::ranking::{self, Baselines, K, RankedModel, RanksByMethod};
 
 /// What `evaluate` prints with `--json`.
 #[derive(Debug, Serialize)]
@@ -105,15 +107,10 @@ pub struct Group {
     pub released: Option<f64>,
 }
 
-/// Public ends of the groups.
-const GROUP_ENDS: [usize; 4] = [4, 9, 19, usize::MAX];
-
 /// Evaluates the newest version, or the one asked for, that a client keeps.
 pub fn run(config: &Path, version: Option<u32>) -> Result<Evaluation, CommandError> {
     let config = ClientConfig::load(config).context(config.display())?;
-    let path = config.folder.followed_job();
-    let bytes = read(&path).context("this client has not followed a job so far")?;
-    let job: JobSpec = wire::decode(&bytes, wire::OBJECT_BYTES_MAX).context(path.display())?;
+    let job = followed_job(&config)?;
     let stored = stored(&config, &job, version)?;
     let data = config.data.as_ref().ok_or_else(|| {
         CommandError::message("client.toml has no [data] table: there are no rows to evaluate on")
@@ -142,7 +139,19 @@ pub fn run(config: &Path, version: Option<u32>) -> Result<Evaluation, CommandErr
     })
 }
 
-fn stored(config: &ClientConfig, job: &JobSpec, version: Option<u32>) -> Result<StoredModel, CommandError> {
+/// The job that a client follows.
+pub fn followed_job(config: &ClientConfig) -> Result<JobSpec, CommandError> {
+    let path = config.folder.followed_job();
+    let bytes = read(&path).context("this client has not followed a job so far")?;
+    wire::decode(&bytes, wire::OBJECT_BYTES_MAX).context(path.display())
+}
+
+/// The newest version that a client keeps, or the one asked for.
+pub fn stored(
+    config: &ClientConfig,
+    job: &JobSpec,
+    version: Option<u32>,
+) -> Result<StoredModel, CommandError> {
     let folder = config.folder.models(&job.digest());
     let mut store = ModelStore::open(&folder, job).context(folder.display())?;
     let found = match version {
@@ -203,27 +212,13 @@ fn label_groups(splits: &Splits, own: &[f32], released: &[f32]) -> Vec<Group> {
     .collect()
 }
 
+/// Members by their activity, in public groups; groups without anybody are left out.
 fn groups<T>(of: impl Iterator<Item = (usize, T)>) -> Vec<(String, Vec<T>)> {
-    let mut from = 0;
-    let mut groups: Vec<(String, usize, Vec<T>)> = GROUP_ENDS
-        .iter()
-        .map(|end| {
-            let name =
-                if *end == usize::MAX { format!("{from} or more") } else { format!("{from} to {end}") };
-            from = end.saturating_add(1);
-            (name, *end, vec![])
-        })
-        .collect();
-    for (count, member) in of {
-        if let Some((_, _, members)) = groups.iter_mut().find(|(_, end, _)| count <= *end) {
-            members.push(member);
-        }
-    }
-    groups
-        .into_iter()
-        .map(|(name, _, members)| (name, members))
-        .filter(|(_, members)| !members.is_empty())
-        .collect()
+    let public = ActivityGroups::default();
+    let mut groups: Vec<(String, Vec<T>)> =
+        (0..public.len()).map(|group| (public.label(group), vec![])).collect();
+    of.for_each(|(count, member)| groups[public.group_of(count)].1.push(member));
+    groups.into_iter().filter(|(_, members)| !members.is_empty()).collect()
 }
 
 fn rank_items(
@@ -335,17 +330,5 @@ impl Evaluation {
         }
         text += &table(&rows);
         text + "These figures are about private rows. They are for your own screen: nothing of them is sent.\n"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everybody_is_in_one_group() {
-        let found = groups([(0, 'a'), (4, 'b'), (5, 'c'), (19, 'd'), (20, 'e'), (9_999, 'f')].into_iter());
-        let names: Vec<(&str, usize)> = found.iter().map(|(name, all)| (name.as_str(), all.len())).collect();
-        assert_eq!(names, [("0 to 4", 2), ("5 to 9", 1), ("10 to 19", 1), ("20 or more", 2)]);
     }
 }

@@ -29,6 +29,11 @@ impl JobFile {
     /// Reads a job file. A catalogue that is a file's name is read from beside the job; one that is missing is taken from the
     /// simulation's data, where there are any.
     pub fn read(path: &Path, data: Option<&Path>) -> Result<Self, CommandError> {
+        Self::with_items(path, data, None)
+    }
+
+    /// [`JobFile::read`] with a catalogue of so many nameless items where the job names none: enough to plan with.
+    pub fn with_items(path: &Path, data: Option<&Path>, items: Option<u32>) -> Result<Self, CommandError> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).context(&name)?;
         let mut table: Table = match toml::from_str(&text) {
@@ -39,7 +44,7 @@ impl JobFile {
                 return Ok(JobFile { job, simulation, table: Table::new(), name });
             }
         };
-        fill_catalogue(&mut table, path, data)?;
+        fill_catalogue(&mut table, path, data, items)?;
         let (job, simulation) = parse(&table, &name)?;
         let simulation = simulation.map(|mut simulation| {
             for key in [WITHOUT_PRIVACY, START] {
@@ -90,7 +95,12 @@ fn parse(table: &Table, name: &str) -> Result<(JobSpec, Option<SimulationSpec>),
     JobSpec::parse(&text, &Calibration).context(name)
 }
 
-fn fill_catalogue(table: &mut Table, path: &Path, data: Option<&Path>) -> Result<(), CommandError> {
+fn fill_catalogue(
+    table: &mut Table,
+    path: &Path,
+    data: Option<&Path>,
+    nameless: Option<u32>,
+) -> Result<(), CommandError> {
     let simulation = table.get("simulation").and_then(Value::as_table).cloned();
     let Some(task) = table.get_mut("task").and_then(Value::as_table_mut) else { return Ok(()) };
     if task.get("kind").and_then(Value::as_str) != Some("next_item") {
@@ -101,6 +111,9 @@ fn fill_catalogue(table: &mut Table, path: &Path, data: Option<&Path>) -> Result
             read_catalogue(&path.parent().unwrap_or(Path::new(".")).join(file))?
         }
         (Some(_), ..) => return Ok(()),
+        (None, ..) if nameless.is_some() => {
+            (0..nameless.unwrap_or(0)).map(|item| Value::from(format!("item {item}"))).collect()
+        }
         (None, Some(mut simulation), Some(data)) => {
             for key in [WITHOUT_PRIVACY, START] {
                 simulation.remove(key);
@@ -111,7 +124,7 @@ fn fill_catalogue(table: &mut Table, path: &Path, data: Option<&Path>) -> Result
         }
         _ => {
             return Err(CommandError::message(format!(
-                "{}: task.catalogue: expected the public list of items, or the name of a file with one item a line, found nothing. With --data the items of the simulation's data are taken",
+                "{}: task.catalogue: expected the public list of items, or the name of a file with one item a line, found nothing. With --data the items of the simulation's data are taken, and to plan --items N is enough",
                 path.display()
             )));
         }

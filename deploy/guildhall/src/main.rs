@@ -66,7 +66,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             output::print(a.json, &found, || found.to_text())
         }
         Command::Plan(a) => {
-            let job = job_file::JobFile::read(&a.job, a.data.as_deref())?.job;
+            let job = job_file::JobFile::with_items(&a.job, a.data.as_deref(), a.items)?.job;
             let report = PlanReport::new(&job, a.merchants).context(a.job.display())?;
             output::print(a.json, &report, || report.to_string())
         }

@@ -1,10 +1,14 @@
 //! `guildhall model`: which version is served.
 
+use std::collections::HashMap;
+
+use guildhall_client::model::exchange::to_safetensors;
 use guildhall_client::{ClientConfig, KeptVersion, kept_versions, use_version};
 use serde::Serialize;
 
-use crate::cli::{ModelCommand, ModelListArgs, ModelUseArgs, Wanted};
+use crate::cli::{ModelCommand, ModelExportArgs, ModelListArgs, ModelUseArgs, Wanted};
 use crate::error::{CommandError, Context as _};
+use crate::evaluate::{followed_job, stored};
 use crate::output;
 
 /// What `model list` prints with `--json`.
@@ -21,6 +25,7 @@ pub fn run(command: &ModelCommand) -> Result<(), CommandError> {
     match command {
         ModelCommand::List(arguments) => list(arguments),
         ModelCommand::Use(arguments) => pin(arguments),
+        ModelCommand::Export(arguments) => export(arguments),
     }
 }
 
@@ -58,5 +63,22 @@ fn pin(arguments: &ModelUseArgs) -> Result<(), CommandError> {
         Some(version) => println!("version {version} is served until `guildhall model use newest`"),
         None => println!("the newest version is served"),
     }
+    Ok(())
+}
+
+/// The weights that are served, averaged where the job says so, with what protects them in the file's metadata.
+fn export(arguments: &ModelExportArgs) -> Result<(), CommandError> {
+    let config = ClientConfig::load(&arguments.config).context(arguments.config.display())?;
+    let job = followed_job(&config)?;
+    let stored = stored(&config, &job, arguments.version)?;
+    let facts = HashMap::from([
+        ("job".to_string(), job.name.to_string()),
+        ("version".to_string(), stored.version.to_string()),
+        ("model".to_string(), stored.model.to_string()),
+        ("privacy".to_string(), job.privacy.label()),
+    ]);
+    let bytes = to_safetensors(&job.model(), &stored.state.released(), facts).context("the weights")?;
+    std::fs::write(&arguments.out, bytes).context(arguments.out.display())?;
+    println!("version {} is written to {}", stored.version, arguments.out.display());
     Ok(())
 }

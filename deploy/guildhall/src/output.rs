@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::paired::Difference;
 use serde::Serialize;
 
 use crate::error::{CommandError, Context as _};
@@ -49,6 +50,14 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A difference and its interval on a line, or nothing.
+pub fn difference(what: &str, found: Option<Difference>) -> String {
+    let line = |Difference { difference, low, high }| {
+        format!("{what}: {difference:+.4} ({low:+.4} to {high:+.4} at 95 %)\n")
+    };
+    found.map(line).unwrap_or_default()
+}
+
 /// The table of `simulate`.
 pub fn simulated(result: &Simulation) -> String {
     match result {
@@ -70,7 +79,7 @@ fn labels(result: &Simulated) -> String {
     let clip =
         result.clip.map(|[first, last]| format!("clip: {first} at first, {last:.4} after the last round\n"));
     format!(
-        "job {}: {} merchants, {} contributions, {} parameters, {} rounds\nmode: {}; {}\n{}\n{}",
+        "job {}: {} merchants, {} contributions, {} parameters, {} rounds\nmode: {}; {}\n{}\n{}{}{}{}",
         result.job,
         result.merchants,
         result.shoppers,
@@ -79,7 +88,14 @@ fn labels(result: &Simulated) -> String {
         result.mode,
         result.privacy,
         clip.unwrap_or_default(),
-        table(&rows)
+        table(&rows),
+        difference("macro AUC of the released model less local only", result.released_less_local),
+        difference("macro AUC of the blend less local only", result.blend_less_local),
+        result
+            .verdict
+            .as_ref()
+            .map(|v| format!("planner, before anything was spent: {v}\n"))
+            .unwrap_or_default()
     )
 }
 

@@ -5,7 +5,10 @@ mod items;
 use std::path::Path;
 
 use guildhall_client::data::{SimulationConfig, load_by_merchant};
+use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::paired::{Difference, mean_difference};
 use guildhall_privacy::accountant::Calibration;
+use guildhall_privacy::plan::{PlanReport, Verdict};
 use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec};
 use serde::Serialize;
 
@@ -45,6 +48,20 @@ pub struct Simulated {
     pub clip: Option<[f64; 2]>,
     /// AUC of each way to a model.
     pub auc: AucTable,
+    /// Macro AUC of the released model less that of merchants' own, with a 95 % interval over merchants.
+    pub released_less_local: Option<Difference>,
+    /// Macro AUC of the blend less that of merchants' own, with a 95 % interval over merchants.
+    pub blend_less_local: Option<Difference>,
+    /// What the planner said before anything was spent.
+    pub verdict: Option<Verdict>,
+}
+
+/// Mean over merchants of one AUC less another, over those that have both.
+fn over_merchants(first: &AucSummary, second: &AucSummary) -> Option<Difference> {
+    let both =
+        first.per_merchant.iter().filter_map(|(name, a)| Some(((*a)?, (*second.per_merchant.get(name)?)?)));
+    let (first, second): (Vec<f64>, Vec<f64>) = both.unzip();
+    mean_difference(&first, &second)
 }
 
 /// What the command line may change about a job.
@@ -155,6 +172,10 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
     let plain_scores = federated::score(job, &plain.released(), merchants)?;
     let noised_scores =
         noised.map(|model| federated::score(job, &model.released(), merchants)).transpose()?;
+    let auc = baselines.compare(&plain_scores, noised_scores.as_ref());
+    let released = auc.federated_private.as_ref().unwrap_or(&auc.federated_plain);
+    let (released_less_local, blend_less_local) =
+        (over_merchants(released, &auc.local_only), over_merchants(&auc.blend, &auc.local_only));
     let (epsilon, delta) = match job.privacy {
         PrivacySpec::Gaussian { epsilon, delta, .. } if private => (Some(epsilon), Some(delta)),
         _ => (None, None),
@@ -174,7 +195,10 @@ pub fn compare(job: &JobSpec, merchants: &Merchants, mode: NoiseMode) -> Result<
         delta,
         unit: job.privacy.unit().describe(),
         clip,
-        auc: baselines.compare(&plain_scores, noised_scores.as_ref()),
+        auc,
+        released_less_local,
+        blend_less_local,
+        verdict: PlanReport::new(job, merchants.len() as u32).ok().and_then(|plan| plan.verdict().cloned()),
     })
 }
 

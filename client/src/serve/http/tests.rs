@@ -413,7 +413,7 @@ async fn every_arm_counts_its_requests_items_and_clicks() {
 }
 
 #[tokio::test]
-async fn a_model_that_only_predicts_ranks_nothing_and_explains_nothing() {
+async fn a_model_that_only_predicts_ranks_nothing_and_explains_its_predictions() {
     let spec = Arc::new(test_job());
     let service = Arc::new(Service::new(BUDGET));
     let mut shop = Shop::open(Arc::clone(&service)).await;
@@ -426,10 +426,12 @@ async fn a_model_that_only_predicts_ranks_nothing_and_explains_nothing() {
         ("/v1/recommend", json!({"shopper": "a"})),
         ("/v1/similar", json!({"item": "a"})),
         ("/v1/events", json!({"events": [{"shopper": "a", "item": "b"}]})),
-        ("/v1/explain", json!({"item": "a", "shopper": "b"})),
-        ("/v1/explain", json!({"inputs": [1, 2]})),
     ] {
         let (status, answer) = shop.post(path, &question).await;
         assert_eq!((status, answer["field"].as_str()), (400, Some("job")), "{path} {answer}");
     }
+    let (status, answer) = shop.post("/v1/explain", &json!({"item": "a", "shopper": "b"})).await;
+    assert_eq!(status, 400, "{answer}");
+    let (status, answer) = shop.post("/v1/explain", &json!({"inputs": vec![1; spec.task.inputs()]})).await;
+    assert_eq!((status, answer["method"].as_str()), (200, Some("integrated gradients")), "{answer}");
 }

@@ -11,6 +11,8 @@ pub enum ModelCommand {
     List(ModelListArgs),
     /// Serve this version from now on, or `newest`. A running client or service follows within two seconds
     Use(ModelUseArgs),
+    /// Write the released weights of a version as a safetensors file
+    Export(ModelExportArgs),
 }
 
 /// `model list`
@@ -33,6 +35,20 @@ pub struct ModelUseArgs {
     /// The configuration that `guildhall join` wrote
     #[arg(long, default_value = "guildhall-client/client.toml")]
     pub config: PathBuf,
+}
+
+/// `model export`
+#[derive(Debug, Args)]
+pub struct ModelExportArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+    /// Another version than the newest
+    #[arg(long)]
+    pub version: Option<u32>,
+    /// The file to write
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// Which version to serve.

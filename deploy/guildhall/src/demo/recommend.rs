@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{SimulationConfig, Table, items_by_merchant, rows_by_merchant};
+use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::PROTOCOL;
 use guildhall_client::recommend::ItemItem;
 use guildhall_client::recommend::blend::top;
@@ -26,7 +27,7 @@ use crate::federated::{self, NoiseMode};
 use crate::folder::Folder;
 use crate::job_file::JobFile;
 use crate::output::{self, figure, table};
-use crate::ranking::{self, Baselines, Difference, RankedModel, RanksByMethod};
+use crate::ranking::{self, Baselines, RankedModel, RanksByMethod};
 use crate::simulate::Overrides;
 
 use super::stage::{Stage, epsilon_after};
@@ -381,11 +382,14 @@ impl RecommendReport {
     fn plainly(&self) -> String {
         let words = |what: &str, difference: Option<Difference>| match difference {
             Some(d) if d.low > 0.0 => {
-                format!("{what}: better than alone by {:.4} NDCG ({:.4} to {:.4}).\n", d.mean, d.low, d.high)
+                format!(
+                    "{what}: better than alone by {:.4} NDCG ({:.4} to {:.4}).\n",
+                    d.difference, d.low, d.high
+                )
             }
             Some(d) if d.high < 0.0 => format!(
                 "{what}: WORSE than alone by {:.4} NDCG ({:.4} to {:.4}): with so few shoppers the noise costs more than the others' knowledge is worth.\n",
-                -d.mean, -d.high, -d.low
+                -d.difference, -d.high, -d.low
             ),
             Some(d) => format!(
                 "{what}: no difference to alone that these shoppers could show ({:+.4} to {:+.4}).\n",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{SimulationConfig, items_by_merchant};
+use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::PROTOCOL;
 use guildhall_client::recommend::Statistics;
 use guildhall_client::recommend::vectors::item_vectors;
@@ -19,8 +20,8 @@ use crate::comparison::AucTable;
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, NoiseMode};
 use crate::job_file::JobFile;
-use crate::output::{figure, table};
-use crate::ranking::{self, Baselines, Difference, K, RankedModel, RanksByMethod};
+use crate::output::{difference, figure, table};
+use crate::ranking::{self, Baselines, K, RankedModel, RanksByMethod};
 
 use super::adversary;
 
@@ -180,10 +181,6 @@ impl SimulatedRanking {
         row("federated, with privacy", &|t| t.federated_private.clone());
         row("blend of own and federated", &|t| Some(t.blend.clone()));
         row("pooled (for reference only)", &|t| Some(t.pooled.clone()));
-        let difference = |name: &str, difference: Option<Difference>| {
-            let Some(Difference { mean, low, high }) = difference else { return String::new() };
-            format!("{name}: {mean:+.4} ({low:+.4} to {high:+.4} at 95 %)\n")
-        };
         let verdict = self.verdict.as_ref().map(|v| format!("planner, before anything was spent: {v}\n"));
         format!(
             "job {}: {} merchants, {} shoppers, {} items, {} parameters, {} rounds\nmode: {}; {}\n{}: {} first items\n\n{}{}{}{}",
