@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use guildhall_shared::id::Name;
 
-use crate::federated::NoiseMode;
-
+mod figures;
 mod ledger;
 mod read;
 mod serving;
 
+pub use figures::{CardArgs, EvaluateArgs, PlanArgs, SimulateArgs};
 pub use ledger::{LedgerCommand, LedgerExportArgs, LedgerProveArgs, LedgerReportArgs, LedgerVerifyArgs};
 pub use read::read;
 pub use serving::{BenchServeArgs, ModelCommand, ModelExportArgs, ModelListArgs, ModelUseArgs, Wanted};
@@ -275,83 +275,6 @@ pub struct ServeArgs {
     /// The configuration that `guildhall join` wrote
     #[arg(long, default_value = "guildhall-client/client.toml")]
     pub config: PathBuf,
-}
-
-/// `simulate`
-#[derive(Debug, Args)]
-pub struct SimulateArgs {
-    /// The job file, with a `simulation` table
-    #[arg(long)]
-    pub job: PathBuf,
-    /// The folder with the data, or the file itself
-    #[arg(long)]
-    pub data: PathBuf,
-    /// How updates are noised and travel [default: as the job's own rounds, masked unless it says otherwise]
-    #[arg(long, value_enum)]
-    pub mode: Option<NoiseMode>,
-    /// Another epsilon than the job's
-    #[arg(long)]
-    pub epsilon: Option<f64>,
-    /// Another public seed than the job's. Noise is never seeded
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Another number of rounds than the job's
-    #[arg(long)]
-    pub rounds: Option<u32>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `evaluate`
-#[derive(Debug, Args)]
-pub struct EvaluateArgs {
-    /// The configuration that `guildhall join` wrote
-    #[arg(long, default_value = "guildhall-client/client.toml")]
-    pub config: PathBuf,
-    /// Another version than the newest
-    #[arg(long)]
-    pub version: Option<u32>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `plan`
-#[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// The job file
-    #[arg(long)]
-    pub job: PathBuf,
-    /// The folder with the data, or the file itself, for an item job that names no catalogue
-    #[arg(long)]
-    pub data: Option<PathBuf>,
-    /// Number of items of an item job that names no catalogue
-    #[arg(long, conflicts_with = "data")]
-    pub items: Option<u32>,
-    /// Number of merchants to plan for
-    #[arg(long, default_value_t = 9)]
-    pub merchants: u32,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `card`
-#[derive(Debug, Args)]
-pub struct CardArgs {
-    /// The job file
-    #[arg(long)]
-    pub job: PathBuf,
-    /// Number of merchants of the roster [default: nothing is said of colluding merchants]
-    #[arg(long)]
-    pub merchants: Option<u32>,
-    /// What the merchants' data are, in plain words
-    #[arg(long)]
-    pub about_data: Option<String>,
-    /// Print one JSON object instead of Markdown
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// How deep an audit looks.
