@@ -13,9 +13,9 @@ use super::Verdict;
 /// Standard deviations of the noise that a pair has to reach to be told from it.
 const STANDS_OUT_DEVIATIONS: f64 = 3.0;
 /// Share of all pairs of shoppers' items that has to stand out for released statistics to beat merchants' own.
-const SHARE_WORKS: f64 = 1.0 / 3.0;
-/// Share below which merchants' own models have always been better.
-const SHARE_HOPELESS: f64 = 0.2;
+const SHARE_WORKS: f64 = 0.4;
+/// Share below which released statistics have hardly moved a blend with merchants' own models.
+const SHARE_HOPELESS: f64 = 0.22;
 
 /// The noise of a statistics job, in shoppers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,12 +57,12 @@ impl StatisticsPlan {
             share if share >= SHARE_WORKS => Verdict::Works,
             out if out >= SHARE_HOPELESS => Verdict::Marginal {
                 advice: format!(
-                    "{share:.0} % of what goes together stands out of the noise. Better with {ways}"
+                    "{share:.0} % of what goes together stands out of the noise: it may help in a blend, and loses by itself to merchants with many shoppers. Better with {ways}"
                 ),
             },
             _ => Verdict::Hopeless {
                 advice: format!(
-                    "{share:.0} % of what goes together stands out of the noise: by itself it will lose to merchants' own models. Better with {ways}"
+                    "{share:.0} % of what goes together stands out of the noise: by itself it loses to merchants' own models. Better with {ways}"
                 ),
             },
         }

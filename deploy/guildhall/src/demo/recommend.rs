@@ -37,6 +37,8 @@ const JOB: &str = include_str!("../../../samples/jobs/movielens_ease.toml");
 const ROWS_FILE: &str = "rows.csv";
 /// Recommendations shown for one shopper.
 const SHOWN: usize = 5;
+/// Shortest history that is shown.
+const HISTORY_SHOWN_MIN: usize = 5;
 /// Reasons shown for each.
 const REASONS: usize = 3;
 
@@ -191,12 +193,12 @@ impl ItemMarket {
         self.titles.get(id).cloned().unwrap_or_else(|| id.to_string())
     }
 
-    /// A shopper of the first merchant with a history to speak of.
+    /// The shopper with the shortest history that there is something to say about.
     fn shopper(&self) -> Vec<u32> {
-        let held = self.merchants.values().flat_map(Sequences::test);
-        held.map(|held| held.history.to_vec())
-            .find(|history| (5..=12).contains(&history.len()))
-            .unwrap_or_default()
+        let held = self.merchants.values().flat_map(Sequences::test).map(|held| held.history);
+        let shown =
+            held.filter(|history| history.len() >= HISTORY_SHOWN_MIN).min_by_key(|history| history.len());
+        shown.map(<[u32]>::to_vec).unwrap_or_default()
     }
 
     fn report(

@@ -57,7 +57,7 @@ fn the_sample_jobs_run_on_their_folders() {
             assert!(table.local_only.micro > Some(0.0) && table.pooled.micro > Some(0.0), "{name}");
         }
         let text = found.to_text();
-        assert!(text.contains("full ranking") && text.contains("hopeless"), "{text}");
+        assert!(text.contains("full ranking") && text.contains("planner"), "{text}");
     }
 }
 
