@@ -7,8 +7,12 @@ use crate::model_spec::{
 };
 use crate::optimizer::UpdateRule;
 use crate::task::Task;
+use crate::wire;
 
 use super::Mistakes;
+
+/// Most bytes of a job: it has to fit its message of 4 MiB, with the signed offer's own fields.
+const JOB_BYTES_MAX: usize = (4 << 20) - (64 << 10);
 
 /// The widest layer of a sequence or item model.
 const WIDTH_MAX: usize = 4_096;
@@ -29,6 +33,15 @@ pub(super) fn check(spec: &JobSpec, m: &mut Mistakes) {
     fits(spec, m);
     let inputs = spec.task.inputs();
     m.require((1..=PARAMETERS_MAX).contains(&inputs), "task", "1 to 2^28 inputs", inputs);
+    if m.0.is_empty() && spec.task.items().is_some() {
+        let bytes = wire::encode(spec).map_or(usize::MAX, |bytes| bytes.len());
+        m.require(
+            bytes <= JOB_BYTES_MAX,
+            "task.catalogue and model.start",
+            "a job of at most 4,128,768 bytes altogether",
+            bytes,
+        );
+    }
     if m.0.is_empty() {
         let d = spec.model().parameter_count();
         m.require((1..=PARAMETERS_MAX).contains(&d), "model", "at most 2^28 parameters", d);

@@ -144,3 +144,24 @@ fn rankings_have_their_own_keys() {
     );
     assert!(parse(ITEMS, &model("{ kind = \"ease\", neighbours = 3 }"), EPSILON).is_err());
 }
+
+#[test]
+fn a_job_that_cannot_travel_is_refused() {
+    use crate::catalogue::Catalogue;
+    use crate::model_spec::ItemVectors;
+    use crate::task::Task;
+    let model = "kind = \"gru\"\nwidth = 64\nnegatives = 1";
+    let mut spec = parse(ITEMS, model, EPSILON).expect("good");
+    let (Task::NextItem(task), Architecture::NextItem(network)) = (&mut spec.task, &mut spec.architecture)
+    else {
+        panic!("ranks items")
+    };
+    let count = 20_000;
+    task.catalogue = Catalogue::of_items((0..count).map(|item| format!("{item:0>100}")).collect());
+    network.items = count;
+    assert_eq!(spec.check(), Ok(()), "2.2 MB of ids");
+    let Architecture::NextItem(network) = &mut spec.architecture else { panic!("ranks items") };
+    network.start = Some(ItemVectors::nearest(&vec![0.1; 64 * count]));
+    let text = spec.check().expect_err("2.6 MB of vectors beside them").to_string();
+    assert!(text.contains("at most 4,128,768 bytes"), "{text}");
+}
