@@ -218,6 +218,46 @@ fn the_demo_of_departments_in_plain_mode_says_so() {
     assert!(String::from_utf8_lossy(&two.stderr).contains("--plain"));
 }
 
+/// Shoppers each follow one of four chains of items; the last of a chain is what comes next.
+fn chains() -> String {
+    let mut rows = String::from("who,what,when\n");
+    for shopper in 0..240 {
+        for step in 0..5 {
+            let item = (shopper % 4) * 5 + (shopper / 4 + step) % 5;
+            rows += &format!("s{shopper},i{item},{step}\n");
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_demo_of_recommendations_runs_on_the_readers_own_file_and_serves_with_reasons() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rows.csv");
+    std::fs::write(&file, chains()).expect("written");
+    let file = file.display().to_string();
+    let columns = ["--shopper", "who", "--item", "what", "--time", "when"];
+    let asked =
+        ["demo", "--task", "recommend", "--merchants", "4", "--epsilon", "200", "--json", "--data", &file];
+    let found = json(&[&asked[..], &columns].concat());
+    assert_keys(&found, &["hr_at_10", "ndcg_at_10", "protocol", "verdict", "recommendations", "served"]);
+    for (figure, least) in [("hr_at_10", 0.99), ("ndcg_at_10", 0.9)] {
+        let private = found[figure]["federated_private"]["micro"].as_f64();
+        assert!(private > Some(least), "{figure}: {found}");
+    }
+    let served = &found["served"];
+    assert_eq!(
+        (served["basis"].as_str(), served["model"]["version"].as_u64()),
+        (Some("history"), Some(8)),
+        "{served}"
+    );
+    // The served model and the released one, read from the client's folder, recommend the same item first.
+    assert_eq!(served["items"][0]["item"], found["recommendations"][0]["item"], "{found}");
+    let history = found["history"].as_array().expect("a history");
+    let reasons = found["recommendations"][0]["because_of"].as_array().expect("reasons");
+    assert!(!reasons.is_empty() && reasons.iter().all(|reason| history.contains(reason)), "{found}");
+}
+
 const BENCH_ROUND: [&str; 8] = [
     "mode",
     "round_seconds",

@@ -38,7 +38,7 @@ const ROWS_FILE: &str = "rows.csv";
 /// Recommendations shown for one shopper.
 const SHOWN: usize = 5;
 /// Shortest history that is shown.
-const HISTORY_SHOWN_MIN: usize = 5;
+const HISTORY_SHOWN_MIN: usize = 4;
 /// Reasons shown for each.
 const REASONS: usize = 3;
 

@@ -128,7 +128,8 @@ pub(super) fn architecture(raw: Option<RawModel>, task: &Task, mistakes: &mut Mi
             task,
         ) => Architecture::ItemStatistics(ItemStatistics {
             items: items(task),
-            items_kept,
+            // At most so many: a small catalogue is kept whole.
+            items_kept: items_kept.min(items(task)),
             popularity_items,
             cooccurrence_pairs,
             diagonal,

@@ -113,7 +113,7 @@ fn mistakes_name_the_key_and_what_was_expected() {
     let text = wrong(all, factors, EPSILON);
     assert!(text.contains("task.catalogue: items: expected 1 to 200000, found 0"), "{text}");
     assert!(text.contains("task.history_max"), "{text}");
-    let ranking = "kind = \"item_statistics\"\nitems_kept = 4\npopularity_items = 4\ncooccurrence_pairs = 9\ndiagonal = \"popularity\"\nranking = { kind = \"cosine\", neighbours = 0 }";
+    let ranking = "kind = \"item_statistics\"\nitems_kept = 0\npopularity_items = 4\ncooccurrence_pairs = 9\ndiagonal = \"popularity\"\nranking = { kind = \"cosine\", neighbours = 0 }";
     let text = wrong(ITEMS, ranking, EPSILON);
     assert!(text.contains("model.items_kept") && text.contains("neighbours"), "{text}");
 }
