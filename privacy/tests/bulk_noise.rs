@@ -64,10 +64,12 @@ fn both_samplers_draw_from_one_distribution() {
     }
 }
 
-/// The comparison above has teeth: it sees 10 % more noise, and a zero drawn twice as often.
+/// The comparison above has teeth: it sees 10 % more noise, and a zero drawn twice as often. Of 50,000 samples each, χ²
+/// at 10 % more noise lies near 510 with a standard deviation of 45, and the limit near 120: missed less than once in a
+/// billion runs. (Of 10,000 it lies near 150 and is missed in one run of ten.)
 #[test]
 fn the_comparison_notices_another_distribution() {
-    let count = sample_count(10_000, 500_000);
+    let count = sample_count(50_000, 500_000);
     let by_size = |x: i64| x.div_euclid(128) + 40;
     let (ours, theirs) = (draw(&mut BulkNoise, 1127, count), draw(&mut OpenDpNoise, 1024, count));
     let (statistic, degrees) =
