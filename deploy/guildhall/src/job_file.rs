@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_catalogue_can_be_a_file() {
         let job = JOB.replace("history_max = 50", "history_max = 50\ncatalogue = \"items.csv\"");
-        let job = job.replace("items_kept = 500", "items_kept = 2");
+        let job = job.replace("items_kept = 350", "items_kept = 2");
         let (_folder, path) = written(&job, &[("items.csv", "a, red ;old\n\nb\nc,old\n")]);
         let file = JobFile::read(&path, None).map_err(|e| e.to_string()).expect("a job");
         let catalogue = &file.job.task.items().expect("items").catalogue;

@@ -18,7 +18,7 @@ const AS_IT_IS: Overrides = Overrides { epsilon: None, seed: None, rounds: None 
 
 /// A twentieth of the shoppers, few items, three rounds.
 fn shortened(text: &str) -> String {
-    ["items_kept = 500", "items_kept = 1500", "items_kept = 6000"]
+    ["items_kept = 350", "items_kept = 1500", "items_kept = 6000"]
         .into_iter()
         .fold(text.to_string(), |text, kept| text.replace(kept, "items_kept = 60"))
         .replace("rounds = 8", "rounds = 3")
