@@ -31,6 +31,17 @@ pub struct CardFacts {
     pub figures: Vec<CardFigures>,
     /// What the model leans on.
     pub importance: Option<CardImportance>,
+    /// Where the card is of a merchant's fine-tuned copy of the version.
+    pub fine_tuned: Option<CardCopy>,
+}
+
+/// A merchant's fine-tuned copy: outside the privacy claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CardCopy {
+    /// Epochs on the merchant's own rows.
+    pub epochs: u32,
+    /// Its hash in hex.
+    pub hash: String,
 }
 
 /// Where a number comes from, and so who may see it.
@@ -146,6 +157,9 @@ pub struct ModelCard {
     pub figures: Vec<CardFigures>,
     /// What it leans on.
     pub importance: Option<CardImportance>,
+    /// Where this is the card of a merchant's fine-tuned copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fine_tuned: Option<CardCopy>,
     /// What it is for.
     pub intended_use: Vec<String>,
     /// What it is not for, and what is not claimed.
@@ -169,6 +183,7 @@ impl ModelCard {
             privacy: CardPrivacy::new(job, plan.as_ref(), facts.epsilon_spent),
             figures: facts.figures,
             importance: facts.importance,
+            fine_tuned: facts.fine_tuned,
             intended_use: words::intended_use(job),
             limits: words::limits(job),
             sources: words::sources(job),
@@ -176,9 +191,10 @@ impl ModelCard {
     }
 
     /// The card without what was computed on a merchant's own rows: the only one that leaves a merchant. ε by the ledger stays
-    /// with the merchant too: how many attempts it was in is its own.
+    /// with the merchant too: how many attempts it was in is its own. Of a fine-tuned copy the released version's card is left.
     pub fn for_everybody(mut self) -> Self {
         self.privacy.epsilon_spent = None;
+        self.fine_tuned = None;
         self.figures.retain(|figures| figures.origin != Origin::OwnRows);
         self.importance = self.importance.filter(|importance| importance.origin != Origin::OwnRows);
         self

@@ -63,7 +63,7 @@ pub use halt::{HaltAt, HaltError, HaltPoint, Step};
 use keeper::Keeper;
 use preparer::Preparer;
 use served::Steward;
-pub use served::{KeptVersion, kept_versions, use_version};
+pub use served::{KeptVersion, kept_versions, use_fine_tuned, use_version};
 use session::Ending;
 
 /// A session that lasted this long was a good one.

@@ -53,6 +53,14 @@ pub enum ClientError {
         /// The folder of the job's models.
         dir: PathBuf,
     },
+    /// A version without a fine-tuned copy.
+    #[error("{}: version {version} has no fine-tuned copy, or a damaged one; `guildhall fine-tune` makes one", dir.display())]
+    NoCopy {
+        /// Which.
+        version: u32,
+        /// The folder of the job's models.
+        dir: PathBuf,
+    },
     /// The testing aid in the environment.
     #[error(transparent)]
     Halt(#[from] HaltError),

@@ -33,7 +33,9 @@ pub mod train;
 pub mod transport;
 
 pub use config::ClientConfig;
-pub use driver::{KeptVersion, kept_versions, record_audit, record_export, run, serve_only, use_version};
+pub use driver::{
+    KeptVersion, kept_versions, record_audit, record_export, run, serve_only, use_fine_tuned, use_version,
+};
 pub use error::ClientError;
 pub use event::Event;
 pub use join::{JoinOptions, Joined, join};

@@ -6,6 +6,7 @@
 //! Nothing here is a source of truth: a file that does not come to its own hash is set aside, and the version is
 //! derived again from the server's records.
 
+mod fine_tuned;
 mod pin;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,8 @@ use guildhall_shared::model_state::ModelState;
 
 use crate::folder::{Access, FolderError, create_private, read, write_durably};
 
-pub use pin::{pin_path, read_pin, write_pin};
+pub use fine_tuned::{CopyStore, FineTunedCopy};
+pub use pin::{Pin, pin_path, read_pin, write_pin};
 
 /// Bytes of versions kept; older ones are removed.
 const KEPT_BYTES_MAX: u64 = 256 << 20;
@@ -166,7 +168,8 @@ impl ModelStore {
             return Ok(());
         }
         // The version the merchant has pinned outlives restarts. A damaged pin protects nothing and is reported where it is used.
-        let served = read_pin(&self.dir).unwrap_or_default();
+        // The version of a pinned copy stays too: to go back to.
+        let served = read_pin(&self.dir).unwrap_or_default().map(Pin::version);
         let mut left = self.sizes.len();
         let removable: Vec<(u32, u64)> = self
             .sizes

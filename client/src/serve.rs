@@ -52,6 +52,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Budget;
 use crate::data::observations::ShopperKey;
+use crate::model_store::FineTunedCopy;
 
 use arms::{Arms, Challenger, Known, Wanted};
 use events::{EventError, EventLog, RecordedEvents, ShopperEvent};
@@ -86,6 +87,8 @@ pub struct ServedModel {
     pub unit: &'static str,
     /// d.
     pub parameters: usize,
+    /// Whether this is no released version but this merchant's fine-tuned copy of one, outside the privacy claim.
+    pub fine_tuned: bool,
     spec: Arc<JobSpec>,
     network: Network,
     ranking: Option<Ranking>,
@@ -96,21 +99,49 @@ impl ServedModel {
     /// Prepares a version. The weights served are the released ones: averaged, where the job says so.
     pub fn new(spec: &Arc<JobSpec>, label: &str, version: u32, model: Digest, state: &ModelState) -> Self {
         ServedModel {
+            label: label.to_owned(),
+            unit: spec.privacy.unit().describe(),
+            ranking: ranking::released_popularity(spec, state),
+            ..Self::of_weights(spec, version, model, &state.released())
+        }
+    }
+
+    /// Prepares this merchant's fine-tuned copy of a version; it says so in every answer, in place of the job's label.
+    pub fn fine_tuned(spec: &Arc<JobSpec>, copy: &FineTunedCopy) -> Self {
+        ServedModel {
+            fine_tuned: true,
+            ranking: ranking::of_weights(spec, copy.weights()),
+            ..Self::of_weights(spec, copy.version(), copy.hash(), copy.weights())
+        }
+    }
+
+    /// Without a label, and so with the one that promises nothing.
+    fn of_weights(spec: &Arc<JobSpec>, version: u32, model: Digest, weights: &[f64]) -> Self {
+        ServedModel {
             job: spec.name.clone(),
             version,
             model,
-            label: label.to_owned(),
-            unit: spec.privacy.unit().describe(),
-            parameters: state.weights.len(),
+            label: FineTunedCopy::LABEL.into(),
+            unit: "none",
+            parameters: weights.len(),
+            fine_tuned: false,
             spec: Arc::clone(spec),
             network: match spec.task {
                 // A bare vector predicts nothing; it may be large. Models of items rank and do not predict.
                 Task::Dummy { .. } | Task::NextItem(_) => Network::new(&spec.model(), &[]),
-                _ => Network::new(&spec.model(), &state.released()),
+                _ => Network::new(&spec.model(), weights),
             },
-            ranking: ranking::released_popularity(spec, state),
-            explainer: LayerExplainer::of(&spec.model(), &state.released())
+            ranking: None,
+            explainer: LayerExplainer::of(&spec.model(), weights)
                 .map(|explainer| Arc::new(explainer) as Arc<dyn Explain>),
+        }
+    }
+
+    /// The version as it is named where names are texts: a fine-tuned copy never has the name of a released version.
+    pub fn version_name(&self) -> String {
+        match self.fine_tuned {
+            true => format!("{}-fine-tuned", self.version),
+            false => self.version.to_string(),
         }
     }
 
@@ -277,6 +308,12 @@ impl Listening {
             abort.abort();
         }
     }
+}
+
+/// What a version says of one observation, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn logit_of(model: &ServedModel, inputs: &[f32]) -> f64 {
+    model.network.logit(inputs).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

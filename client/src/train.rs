@@ -6,6 +6,8 @@
 pub mod baseline;
 mod batch;
 mod contribution;
+pub mod fine_tune;
+mod fit;
 pub mod items;
 mod job;
 mod lane;
@@ -89,6 +91,12 @@ pub enum TrainError {
     /// Observations for a model of items, or items for another.
     #[error("expected the kind of rows that the job's task is about")]
     Data,
+    /// Statistics are counted, not trained.
+    #[error(
+        "expected a model that is trained by gradients, found released statistics: a blend with the merchant's own statistics is \
+         what makes them its own, and there is nothing to fine-tune"
+    )]
+    Statistics,
     /// A bare vector gives no logits.
     #[error("expected a model that gives logits, found a bare vector")]
     NoLogits,

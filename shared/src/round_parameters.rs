@@ -170,6 +170,12 @@ impl RoundParameters {
         )
     }
 
+    /// √n·σ_local: the standard deviation of the noise on the sum of all n merchants' updates, in integer units; 0 without noise.
+    pub fn noise_standard_deviation_sum(&self) -> f64 {
+        // n shares of the noise, whatever h they were sized for.
+        f64::from(self.merchants).sqrt() * self.noise_standard_deviation_local as f64
+    }
+
     /// Bytes of one vector of ring words.
     pub fn vector_bytes(&self) -> usize {
         self.parameters as usize * self.ring.bytes()

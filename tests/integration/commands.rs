@@ -50,8 +50,20 @@ fn help_names_every_command_and_wrong_usage_exits_2() {
     let help = guildhall(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
     for command in [
-        "demo", "server", "client", "join", "serve", "model", "simulate", "evaluate", "plan", "card",
-        "privacy", "data", "bench",
+        "demo",
+        "server",
+        "client",
+        "join",
+        "serve",
+        "model",
+        "simulate",
+        "fine-tune",
+        "evaluate",
+        "plan",
+        "card",
+        "privacy",
+        "data",
+        "bench",
     ] {
         assert!(text.contains(command), "{command} in {text}");
     }

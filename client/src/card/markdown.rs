@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CardFigures, CardImportance, CardModel, CardPrivacy, ModelCard, Origin};
+use super::{CardCopy, CardFigures, CardImportance, CardModel, CardPrivacy, ModelCard, Origin};
+use crate::model_store::FineTunedCopy;
 
 /// h above which ε against all others together is large.
 const HONEST_SHARES_LARGE: u64 = 10;
@@ -20,7 +21,7 @@ pub(super) fn write(card: &ModelCard) -> String {
 fn sections(card: &ModelCard, out: &mut String) -> fmt::Result {
     model(&card.model, out)?;
     writeln!(out, "\n## Purpose\n\n{}\n\n## Data\n\n{}", line(&card.purpose), line(&card.data))?;
-    privacy(&card.privacy, out)?;
+    privacy(&card.privacy, card.fine_tuned.as_ref(), out)?;
     writeln!(out, "\n## Figures")?;
     if card.figures.is_empty() {
         writeln!(
@@ -54,8 +55,18 @@ fn model(model: &CardModel, out: &mut String) -> fmt::Result {
     }
 }
 
-fn privacy(privacy: &CardPrivacy, out: &mut String) -> fmt::Result {
-    writeln!(out, "\n## Privacy\n\n**{}**\n", line(&privacy.label))?;
+fn privacy(privacy: &CardPrivacy, copy: Option<&CardCopy>, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n## Privacy\n")?;
+    if let Some(CardCopy { epochs, hash }) = copy {
+        let label = FineTunedCopy::LABEL;
+        writeln!(
+            out,
+            "**A copy, {label}.** {epochs} epochs, hash `{}`. No ε holds for it, and it does not leave the merchant. All below is \
+             of the released version it was made of.\n",
+            line(hash)
+        )?;
+    }
+    writeln!(out, "**{}**\n", line(&privacy.label))?;
     writeln!(out, "- Unit: {}; compared: {}", privacy.unit, privacy.adjacency)?;
     match (privacy.epsilon, privacy.delta) {
         (Some(epsilon), Some(delta)) => {

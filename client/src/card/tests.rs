@@ -36,6 +36,7 @@ fn facts() -> CardFacts {
             origin: Origin::OwnRows,
             players: vec![("recent activity, half-life 8 weeks".into(), 0.031), ("a | b".into(), 0.002)],
         }),
+        fine_tuned: None,
     }
 }
 
@@ -68,6 +69,19 @@ fn a_card_for_everybody_has_nothing_of_a_merchant_s_own_rows() {
         ..facts()
     };
     assert!(ModelCard::new(&job(), public).expect("has rounds").for_everybody().importance.is_some());
+}
+
+#[test]
+fn the_card_of_a_copy_says_that_it_is_outside_the_claim_and_everybody_s_does_not_speak_of_it() {
+    let copy = CardCopy { epochs: 3, hash: "cd".repeat(32) };
+    let card = ModelCard::new(&job(), CardFacts { fine_tuned: Some(copy), ..facts() }).expect("has rounds");
+    let text = card.markdown();
+    let (said, label) = (text.find("outside the privacy claim"), text.find(&card.privacy.label));
+    assert!(said.is_some() && said < label, "before anything that sounds like a promise: {text}");
+    assert!(text.contains("3 epochs") && card.json()["fine_tuned"]["epochs"] == 3);
+    let released = ModelCard::new(&job(), facts()).expect("has rounds").for_everybody();
+    assert_eq!(card.for_everybody(), released);
+    assert!(released.json().get("fine_tuned").is_none());
 }
 
 #[test]

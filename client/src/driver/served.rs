@@ -16,7 +16,7 @@ use super::report;
 use crate::config::{ClientConfig, Experiment};
 use crate::error::ClientError;
 use crate::folder::{Folder, FolderError, read};
-use crate::model_store::{ModelStore, pin_path, read_pin, write_pin};
+use crate::model_store::{CopyStore, ModelStore, Pin, pin_path, read_pin, write_pin};
 use crate::serve::arms::Challenger;
 use crate::serve::{ServedModel, Service};
 
@@ -32,9 +32,11 @@ pub struct KeptVersion {
     pub bytes: u64,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Whether it is not a released version but this merchant's fine-tuned copy of one, outside the privacy claim.
+    pub fine_tuned: bool,
 }
 
-/// The versions of the followed job that are on disk, the oldest first.
+/// The versions of the followed job that are on disk, the oldest first, each before its fine-tuned copy.
 ///
 /// # Errors
 /// [`ClientError::NothingToServe`] before a job is followed.
@@ -43,8 +45,18 @@ pub fn kept_versions(config: &ClientConfig) -> Result<Vec<KeptVersion>, ClientEr
     let models = config.folder.models(&digest);
     let pin = read_pin(&models)?;
     let store = ModelStore::open(&models, &spec)?;
-    let kept = |(version, bytes)| KeptVersion { version, bytes, pinned: pin == Some(version) };
-    Ok(store.versions().map(kept).collect())
+    let kept = |(version, bytes)| {
+        let pinned = pin == Some(Pin::Released(version));
+        KeptVersion { version, bytes, pinned, fine_tuned: false }
+    };
+    let copy = |(version, bytes)| {
+        let pinned = pin == Some(Pin::FineTuned(version));
+        KeptVersion { version, bytes, pinned, fine_tuned: true }
+    };
+    let copies = CopyStore::beside(&models, &spec).versions()?;
+    let mut all: Vec<KeptVersion> = store.versions().map(kept).chain(copies.into_iter().map(copy)).collect();
+    all.sort_by_key(|kept| (kept.version, kept.fine_tuned));
+    Ok(all)
 }
 
 /// Pins a version of the followed job, or lets the newest be served again. A running client or service follows within seconds.
@@ -59,7 +71,21 @@ pub fn use_version(config: &ClientConfig, version: Option<u32>) -> Result<(), Cl
     {
         return Err(ClientError::NotKept { version, dir: models });
     }
-    Ok(write_pin(&models, version)?)
+    Ok(write_pin(&models, version.map(Pin::Released))?)
+}
+
+/// Serves this merchant's fine-tuned copy of a version of the followed job. [`use_version`] goes back. A running client or
+/// service follows within seconds.
+///
+/// # Errors
+/// [`ClientError::NoCopy`] for a version without a copy, or with a damaged one.
+pub fn use_fine_tuned(config: &ClientConfig, version: u32) -> Result<(), ClientError> {
+    let (spec, digest) = followed(&config.folder)?;
+    let models = config.folder.models(&digest);
+    if CopyStore::beside(&models, &spec).load(version)?.is_none() {
+        return Err(ClientError::NoCopy { version, dir: models });
+    }
+    Ok(write_pin(&models, Some(Pin::FineTuned(version)))?)
 }
 
 /// n: how many merchants the pinned roster has.
@@ -84,6 +110,8 @@ fn followed(folder: &Folder) -> Result<(JobSpec, Digest), ClientError> {
 struct Seen {
     job: Option<SystemTime>,
     pin: Option<SystemTime>,
+    /// Of the fine-tuned copy that is pinned.
+    copy: Option<SystemTime>,
 }
 
 /// Keeps what is served in step with the merchant's wishes.
@@ -93,8 +121,9 @@ pub(super) struct Steward {
     service: Arc<Service>,
     /// Folder of the followed job's models, and the files as they were when the wishes were last fulfilled.
     fulfilled: Option<(PathBuf, Seen)>,
-    /// Version that was pinned last, in which folder: it is not read again while something else is waited for.
-    pinned: Option<(PathBuf, u32)>,
+    /// What was pinned last, in which folder, and when the copy was made: it is not read again while something else is waited
+    /// for.
+    pinned: Option<(PathBuf, Pin, Option<SystemTime>)>,
     warned: bool,
 }
 
@@ -149,7 +178,11 @@ impl Steward {
 
     fn seen(&self, models: &Path) -> Seen {
         let changed = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
-        Seen { job: changed(&self.folder.followed_job()), pin: changed(&pin_path(models)) }
+        let copy = match read_pin(models) {
+            Ok(Some(Pin::FineTuned(version))) => changed(&models.join(CopyStore::file(version))),
+            _ => None,
+        };
+        Seen { job: changed(&self.folder.followed_job()), pin: changed(&pin_path(models)), copy }
     }
 
     fn fulfil(&mut self) -> Result<Option<(PathBuf, Seen)>, ClientError> {
@@ -167,9 +200,17 @@ impl Steward {
             let served = ServedModel::new(&spec, &label, stored.version, stored.model, &stored.state);
             Ok(served.with_released_ranking(&stored.state, merchants(&self.folder)))
         };
-        let pin = read_pin(&models)?.map(|version| (models.clone(), version));
+        let pin = read_pin(&models)?.map(|pin| (models.clone(), pin, seen.copy));
         if pin.is_none() || pin != self.pinned {
-            let pinned = pin.as_ref().map(|(_, version)| load(*version)).transpose()?;
+            let pinned = match pin.as_ref().map(|(_, pin, _)| *pin) {
+                None => None,
+                Some(Pin::Released(version)) => Some(load(version)?),
+                Some(Pin::FineTuned(version)) => {
+                    let copy = CopyStore::beside(&models, &spec).load(version)?;
+                    let copy = copy.ok_or_else(|| ClientError::NoCopy { version, dir: models.clone() })?;
+                    Some(ServedModel::fine_tuned(&spec, &copy))
+                }
+            };
             self.service.pin(pinned);
             self.pinned = pin;
         }

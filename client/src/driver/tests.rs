@@ -1,5 +1,6 @@
 //! A whole client process against a scripted server: real QUIC, real ledger, real files; scripted noise and training.
 
+mod fine_tuned;
 mod masked;
 mod record;
 mod scene;

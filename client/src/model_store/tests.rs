@@ -108,10 +108,10 @@ fn the_version_the_merchant_pinned_stays_across_restarts() {
         small.kept_bytes_max = 1;
         store(&mut small, version as u32, state, Retention::Ordinary);
         if version == 1 {
-            write_pin(dir.path(), Some(1)).unwrap();
+            write_pin(dir.path(), Some(Pin::Released(1))).unwrap();
         }
     }
-    assert_eq!(read_pin(dir.path()).unwrap(), Some(1));
+    assert_eq!(read_pin(dir.path()).unwrap(), Some(Pin::Released(1)));
     let kept: Vec<u32> = ModelStore::open(dir.path(), &spec).unwrap().versions().map(|(v, _)| v).collect();
     assert_eq!(kept, [1, 8, 9]);
     write_pin(dir.path(), None).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::data::sequences::Held;
 use crate::evaluate::ranking::{RankingFigures, rank};
+use crate::serve::top_k::best_of_scores;
 
 /// Weights of the second model that are tried. 0 is among them: on the rows it was chosen on, a blend is never worse than the
 /// merchant's own model.
@@ -74,16 +75,8 @@ pub fn choose<'s>(
 pub fn top(score: &dyn Fn(&[u32], &mut [f32]), items: usize, history: &[u32], k: usize) -> Vec<u32> {
     let mut scores = vec![0.0; items];
     score(history, &mut scores);
-    let mut order: Vec<u32> = (0..items as u32)
-        .filter(|item| !history.contains(item) && !scores[*item as usize].is_nan())
-        .collect();
-    let before = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-    if order.len() > k {
-        order.select_nth_unstable_by(k, before);
-        order.truncate(k);
-    }
-    order.sort_by(before);
-    order
+    let best = best_of_scores(&scores, k, |item| !history.contains(&item));
+    best.into_iter().map(|scored| scored.item).collect()
 }
 
 #[cfg(test)]

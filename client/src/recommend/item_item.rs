@@ -52,8 +52,7 @@ impl ItemItem {
     pub fn released(job: &JobSpec, state: &ModelState, merchants: u32) -> Option<Self> {
         let Architecture::ItemStatistics(model) = &job.architecture else { return None };
         let parameters = RoundParameters::derive(job, merchants).ok()?;
-        // n shares of the noise, whatever h they were sized for.
-        let noise_steps = f64::from(merchants).sqrt() * parameters.noise_standard_deviation_local as f64;
+        let noise_steps = parameters.noise_standard_deviation_sum();
         Some(Self::new(&Statistics::released(job, state, noise_steps)?, model.ranking))
     }
 

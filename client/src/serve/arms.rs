@@ -96,9 +96,9 @@ impl Arms {
         self.champion.iter().map(move |arm| (arm, 1.0 - tried)).chain(challenger)
     }
 
-    /// A version by its number, where an arm has it.
-    pub fn version(&self, version: u32) -> Option<&Arm> {
-        self.all().map(|(arm, _)| arm).find(|arm| arm.model.version == version)
+    /// A version by its [name](ServedModel::version_name), where an arm has it.
+    pub fn version(&self, name: &str) -> Option<&Arm> {
+        self.all().map(|(arm, _)| arm).find(|arm| arm.model.version_name() == name)
     }
 
     /// A shopper's items in the merchant's data, as an arm's catalogue numbers them; none for a shopper that is not in there.
@@ -149,7 +149,9 @@ impl Wanted {
             Challenger::Newest => self.newest.as_ref(),
             Challenger::Version(model) => Some(model).filter(same_job),
         });
-        let differs = |model: &&Arc<ServedModel>| champion.is_some_and(|c| c.version != model.version);
+        // A fine-tuned copy has the number of the version it was made of.
+        let name = |model: &ServedModel| (model.version, model.fine_tuned);
+        let differs = |model: &&Arc<ServedModel>| champion.is_some_and(|c| name(c) != name(model));
         let challenger = challenger.filter(differs);
         Arms {
             champion: champion.map(|model| self.arm(ArmName::Champion, model, before.champion.as_ref())),

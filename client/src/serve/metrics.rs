@@ -145,7 +145,7 @@ fn arms(text: &mut String, service: &Service) {
         let _ =
             write!(text, "# HELP guildhall_client_{name} {help}\n# TYPE guildhall_client_{name} counter\n");
         for (arm, _) in arms.all() {
-            let (word, version) = (arm.name.word(), arm.model.version);
+            let (word, version) = (arm.name.word(), arm.model.version_name());
             let value = pick(&arm.counts).load(Relaxed);
             let _ = writeln!(text, "guildhall_client_{name}{{arm=\"{word}\",version=\"{version}\"}} {value}");
         }

@@ -47,9 +47,15 @@ pub(super) fn released(spec: &JobSpec, state: &ModelState, merchants: u32) -> Op
     let items = spec.task.items()?;
     let ranker: Arc<dyn Ranker> = match &spec.architecture {
         Architecture::ItemStatistics(_) => Arc::new(item_item(spec, state, merchants)?),
-        _ => Arc::new(of_vectors(spec, state)?),
+        _ => Arc::new(of_vectors(spec, &state.released())?),
     };
     Ranking::new(ranker, items.catalogue.clone(), Some(items)).ok()
+}
+
+/// Ranking by the weights of a network or of a factorisation, whoever made them.
+pub(super) fn of_weights(spec: &JobSpec, weights: &[f64]) -> Option<Ranking> {
+    let items = spec.task.items()?;
+    Ranking::new(Arc::new(of_vectors(spec, weights)?), items.catalogue.clone(), Some(items)).ok()
 }
 
 fn item_item(spec: &JobSpec, state: &ModelState, merchants: u32) -> Option<ItemItemRanker> {
@@ -59,11 +65,11 @@ fn item_item(spec: &JobSpec, state: &ModelState, merchants: u32) -> Option<ItemI
 }
 
 /// Of networks and factorisations: the product of a history's vector with every item's.
-fn of_vectors(spec: &JobSpec, state: &ModelState) -> Option<DotRanker> {
+fn of_vectors(spec: &JobSpec, weights: &[f64]) -> Option<DotRanker> {
     let catalogue = &spec.task.items()?.catalogue;
     // Nothing is drawn while serving, so the secret is of no use.
     let trainer = ItemTrainer::new(&spec.model(), catalogue, &DeviceChoice::Cpu, [0; 32]).ok()?;
-    let scorer = trainer.scorer(&state.released()).ok()?;
+    let scorer = trainer.scorer(weights).ok()?;
     let index = DotIndex::new(scorer.item_vectors().to_vec(), scorer.width(), Precision::Exact).ok()?;
     DotRanker::new(index, Box::new(Encoder(scorer)), vec![]).ok()
 }

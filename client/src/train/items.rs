@@ -27,7 +27,7 @@ use crate::model::DeviceChoice;
 use crate::model::sequence::real::Real;
 use crate::train::TrainError;
 use crate::train::lane::Lane;
-use crate::train::ordinary::{Adam, OrdinaryTraining, merchant_training};
+use crate::train::ordinary::{Adam, AfterEpoch, OrdinaryTraining, go_on, merchant_training};
 use crate::train::private_stream::PrivateStreams;
 use crate::train::slots::SparseSink;
 use factorization::{Factorization, Shopper};
@@ -170,7 +170,22 @@ impl ItemTrainer {
         sequences: &Sequences,
         training: &OrdinaryTraining,
     ) -> Result<Vec<f64>, TrainError> {
+        self.fit_watched(weights, sequences, training, &mut go_on)
+    }
+
+    /// [`ItemTrainer::fit`], watched after every epoch.
+    ///
+    /// # Errors
+    /// As [`ItemTrainer::clipped_sum`].
+    pub fn fit_watched(
+        &self,
+        weights: &[f64],
+        sequences: &Sequences,
+        training: &OrdinaryTraining,
+        after_epoch: &mut AfterEpoch<'_>,
+    ) -> Result<Vec<f64>, TrainError> {
         self.check(weights, sequences)?;
+        let training = (training, after_epoch);
         match &self.model {
             Model::Network(geometry) => {
                 let work = || fit::fit::<f32>(geometry, weights, sequences, training, &self.device);
@@ -276,7 +291,7 @@ fn fit_factorization(
     model: &MatrixFactorization,
     weights: &[f64],
     sequences: &Sequences,
-    training: &OrdinaryTraining,
+    (training, after_epoch): (&OrdinaryTraining, &mut AfterEpoch<'_>),
 ) -> Vec<f64> {
     let shoppers: Vec<usize> = (0..sequences.len()).filter(|i| !sequences.shopper(*i).1.is_empty()).collect();
     let mut weights = weights.to_vec();
@@ -294,6 +309,9 @@ fn fit_factorization(
             }
             gradient.iter_mut().for_each(|g| *g /= batch.len() as f64);
             adam.step(&mut weights, &gradient);
+        }
+        if after_epoch(epoch + 1, &weights).is_break() {
+            break;
         }
     }
     weights

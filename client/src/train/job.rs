@@ -11,7 +11,8 @@ use crate::data::observations::{Observations, ShopperKey};
 use crate::data::sequences::Sequences;
 use crate::model::DeviceChoice;
 
-use super::items::ItemTrainer;
+use super::items::{ItemScorer, ItemTrainer};
+use super::ordinary::{AfterEpoch, OrdinaryTraining};
 use super::sequence::SequenceTrainer;
 use super::{TrainError, Trainer, statistics};
 
@@ -125,6 +126,48 @@ impl JobTrainer {
             Engine::Linear(trainer) => trainer.logits(weights, observations),
             Engine::Sequence(trainer) => trainer.logits(weights, observations),
             Engine::Items(_) | Engine::Statistics { .. } => Err(TrainError::Data),
+        }
+    }
+
+    /// New weights after ordinary training on all of a merchant's rows together, watched after every epoch.
+    ///
+    /// # Privacy
+    /// Never a contribution: every shopper moves everything that comes out. For what stays with the merchant.
+    ///
+    /// # Errors
+    /// [`TrainError::Statistics`] for models that are released statistics, else as [`JobTrainer::clipped_sum`].
+    pub fn fit_watched(
+        &self,
+        weights: &[f64],
+        data: &TrainingData,
+        training: &OrdinaryTraining,
+        after_epoch: &mut AfterEpoch<'_>,
+    ) -> Result<Vec<f64>, TrainError> {
+        match (&self.engine, data) {
+            (Engine::Linear(trainer), TrainingData::Observations(rows)) => {
+                trainer.fit_watched(weights, rows, training, after_epoch)
+            }
+            (Engine::Sequence(trainer), TrainingData::Observations(rows)) => {
+                trainer.fit_watched(weights, rows, training, after_epoch)
+            }
+            (Engine::Items(trainer), TrainingData::Items(items)) => {
+                trainer.fit_watched(weights, items, training, after_epoch)
+            }
+            (Engine::Statistics { .. }, _) => Err(TrainError::Statistics),
+            _ => Err(TrainError::Data),
+        }
+    }
+
+    /// A model of items with these weights, ready for histories.
+    ///
+    /// # Errors
+    /// [`TrainError::Statistics`] for models that are released statistics, [`TrainError::Data`] for models of other tasks, else
+    /// as [`ItemTrainer::scorer`].
+    pub fn item_scorer(&self, weights: &[f64]) -> Result<ItemScorer, TrainError> {
+        match &self.engine {
+            Engine::Items(trainer) => trainer.scorer(weights),
+            Engine::Statistics { .. } => Err(TrainError::Statistics),
+            Engine::Linear(_) | Engine::Sequence(_) => Err(TrainError::Data),
         }
     }
 }

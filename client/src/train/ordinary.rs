@@ -1,5 +1,7 @@
 //! Ordinary training: shuffled mini-batches and Adam, for what a merchant does alone or all do without privacy.
 
+use std::ops::ControlFlow;
+
 use guildhall_shared::id::RoundId;
 use guildhall_shared::model_spec::LocalTraining;
 
@@ -20,6 +22,14 @@ pub struct OrdinaryTraining {
     pub batch: usize,
     /// Order, dropout and counterexamples follow from it: the same seed gives the same weights.
     pub seed: u64,
+}
+
+/// Is shown the number of epochs done and the weights after each epoch, and says whether to go on.
+pub type AfterEpoch<'a> = dyn FnMut(u32, &[f64]) -> ControlFlow<()> + Send + 'a;
+
+/// Goes on to the last epoch.
+pub(super) fn go_on(_: u32, _: &[f64]) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 impl OrdinaryTraining {

@@ -22,7 +22,7 @@ use crate::data::observations::{Observations, ShopperKey, ShopperRows};
 use crate::model::DeviceChoice;
 use crate::model::sequence::real::Real;
 use crate::train::lane::Lane;
-use crate::train::ordinary::{OrdinaryTraining, merchant_training};
+use crate::train::ordinary::{AfterEpoch, OrdinaryTraining, go_on, merchant_training};
 use crate::train::private_stream::PrivateStreams;
 use crate::train::slots::SparseSink;
 use crate::train::{TrainError, check_rows};
@@ -133,7 +133,22 @@ impl SequenceTrainer {
         observations: &Observations,
         training: &OrdinaryTraining,
     ) -> Result<Vec<f64>, TrainError> {
+        self.fit_watched(weights, observations, training, &mut go_on)
+    }
+
+    /// [`SequenceTrainer::fit`], watched after every epoch.
+    ///
+    /// # Errors
+    /// As [`SequenceTrainer::clipped_sum`].
+    pub fn fit_watched(
+        &self,
+        weights: &[f64],
+        observations: &Observations,
+        training: &OrdinaryTraining,
+        after_epoch: &mut AfterEpoch<'_>,
+    ) -> Result<Vec<f64>, TrainError> {
         self.check(weights, observations)?;
+        let training = (training, after_epoch);
         let work = || fit::fit::<f32>(&self.layout, weights, observations, training, &self.device);
         self.lane.run(work).map_err(TrainError::Compute)
     }

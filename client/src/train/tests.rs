@@ -1,6 +1,7 @@
 mod adaptive;
 mod data;
 mod errors;
+mod fitting;
 mod gradients;
 mod hostile;
 mod integers;

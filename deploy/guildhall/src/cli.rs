@@ -14,7 +14,9 @@ mod serving;
 pub use figures::{CardArgs, EvaluateArgs, PlanArgs, SimulateArgs};
 pub use ledger::{LedgerCommand, LedgerExportArgs, LedgerProveArgs, LedgerReportArgs, LedgerVerifyArgs};
 pub use read::read;
-pub use serving::{BenchServeArgs, ModelCommand, ModelExportArgs, ModelListArgs, ModelUseArgs, Wanted};
+pub use serving::{
+    BenchServeArgs, FineTuneArgs, ModelCommand, ModelExportArgs, ModelListArgs, ModelUseArgs, Wanted,
+};
 
 /// Merchants learn together without pooling their shoppers' data.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// How good a client's released model is on the merchant's own held-out rows; nothing is sent
     Evaluate(EvaluateArgs),
+    /// Train a released version on this merchant's own rows, for itself: a copy outside the privacy claim that never leaves
+    FineTune(FineTuneArgs),
     /// Before spending anything: noise against signal, shoppers needed, epsilon by rounds
     Plan(PlanArgs),
     /// The card of a job's model: what it is, whom it protects how far, what it is for and what not

@@ -15,7 +15,7 @@ use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::{ListFigures, PROTOCOL, RankingFigures};
 use guildhall_client::evaluate::{AucSummary, best_f1, calibration_error, log_loss};
 use guildhall_client::folder::read;
-use guildhall_client::model_store::{ModelStore, StoredModel};
+use guildhall_client::model_store::{FineTunedCopy, ModelStore, StoredModel};
 use guildhall_client::recommend::blend::top;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
@@ -25,6 +25,7 @@ use serde::Serialize;
 use crate::comparison::{AucTable, Baselines as LabelBaselines};
 use crate::error::{CommandError, Context as _};
 use crate::federated;
+use crate::fine_tune::{CopyFigures, copy_of};
 use crate::output::{figure, table};
 use crate::ranking::{self, Baselines, K, RankedModel, RanksByMethod};
 
@@ -67,6 +68,9 @@ pub struct LabelFigures {
     pub calibration_error: Option<f64>,
     /// Greatest F1 over all thresholds, chosen on the same rows.
     pub best_f1: Option<f64>,
+    /// This merchant's fine-tuned copy of the version, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fine_tuned: Option<CopyFigures>,
     /// By shoppers' number of training rows.
     pub by_activity: Vec<Group>,
 }
@@ -90,6 +94,9 @@ pub struct RankingEvaluation {
     pub released_less_local: Option<Difference>,
     /// NDCG of the blend less that of the merchant's own model, with a 95 % interval.
     pub blend_less_local: Option<Difference>,
+    /// This merchant's fine-tuned copy of the version, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fine_tuned: Option<CopyFigures>,
     /// By shoppers' number of items.
     pub by_activity: Vec<Group>,
 }
@@ -112,6 +119,7 @@ pub fn run(config: &Path, version: Option<u32>) -> Result<Evaluation, CommandErr
     let config = ClientConfig::load(config).context(config.display())?;
     let job = followed_job(&config)?;
     let stored = stored(&config, &job, version)?;
+    let copy = copy_of(&config, &job, &stored)?;
     let data = config.data.as_ref().ok_or_else(|| {
         CommandError::message("client.toml has no [data] table: there are no rows to evaluate on")
     })?;
@@ -122,10 +130,11 @@ pub fn run(config: &Path, version: Option<u32>) -> Result<Evaluation, CommandErr
             let (sequences, _) = data::load_items(data, task).context(data.path.display())?;
             let held = sequences.test().count();
             let model = RankedModel::released(&job, &stored.state, merchants as u32)?;
-            (held, Figures::Ranking(Box::new(rank_items(&config.merchant, &job, sequences, &model)?)))
+            let found = rank_items(&config.merchant, &job, sequences, (&model, copy.as_ref()))?;
+            (held, Figures::Ranking(Box::new(found)))
         }
         None => {
-            let (shoppers, figures) = labels(&config.merchant, &job, &stored, data)?;
+            let (shoppers, figures) = labels(&config.merchant, &job, (&stored, copy.as_ref()), data)?;
             (shoppers, Figures::Labels(Box::new(figures)))
         }
     };
@@ -166,7 +175,7 @@ pub fn stored(
 fn labels(
     merchant: &Name,
     job: &JobSpec,
-    stored: &StoredModel,
+    (stored, copy): (&StoredModel, Option<&FineTunedCopy>),
     data: &DataConfig,
 ) -> Result<(usize, LabelFigures), CommandError> {
     let (splits, _) = data::load(data, &job.task).context(data.path.display())?;
@@ -179,7 +188,10 @@ fn labels(
             (Some(splits), Some(own), Some(released)) => (splits, own, released),
             _ => return Err(CommandError::message("the merchant has no test rows")),
         };
+    let logits = (&own.logits[..], &released.logits[..]);
+    let fine_tuned = copy.map(|copy| CopyFigures::of_labels(job, copy, splits, logits)).transpose()?;
     let figures = LabelFigures {
+        fine_tuned,
         log_loss: log_loss(&released.logits, &released.labels),
         calibration_error: calibration_error(&released.logits, &released.labels, 10),
         best_f1: best_f1(&released.logits, &released.labels).map(|best| best.f1),
@@ -225,7 +237,7 @@ fn rank_items(
     merchant: &Name,
     job: &JobSpec,
     sequences: Sequences,
-    model: &RankedModel,
+    (model, copy): (&RankedModel, Option<&FineTunedCopy>),
 ) -> Result<RankingEvaluation, CommandError> {
     let task = job.task.items().ok_or_else(|| CommandError::message("expected an item task"))?;
     let items = task.catalogue.len();
@@ -248,6 +260,13 @@ fn rank_items(
     let tags = |item: u32| task.catalogue.tags_of(item).to_vec();
     let places = |ranks: &ranking::Ranks| ranks.get(merchant).cloned().unwrap_or_default();
     let (own, released) = (places(&ranks.local_only), places(&ranks.federated_plain));
+    let copied = |copy: &FineTunedCopy| {
+        let model = RankedModel::of_weights(job, copy.weights())?;
+        let held: Vec<_> = sequences.test().collect();
+        let places = ranking::ranks(&held, items, &*model.score);
+        Ok::<_, CommandError>(CopyFigures::of_ranks(copy, &places, (&own, &released)))
+    };
+    let fine_tuned = copy.map(copied).transpose()?;
     let mean = |members: &[usize], ranks: &[Option<u32>]| {
         let of: Vec<Option<u32>> = members.iter().filter_map(|member| ranks.get(*member).copied()).collect();
         RankingFigures::mean(&of, K).map(|figures| figures.ndcg_at_k)
@@ -270,6 +289,7 @@ fn rank_items(
         blend_weight: blended.weights.get(merchant).copied(),
         released_less_local: ranks.released_less_local(),
         blend_less_local: ranks.blend_less_local(),
+        fine_tuned,
         by_activity,
     })
 }
@@ -282,7 +302,7 @@ impl Evaluation {
             self.job, self.version, self.privacy, self.merchant, self.shoppers
         );
         let micro = |summary: &AucSummary| figure(summary.micro);
-        let (mut rows, groups, rest) = match &self.figures {
+        let (mut rows, groups, mut rest, copy) = match &self.figures {
             Figures::Labels(found) => {
                 let rows = vec![
                     vec!["AUC".to_string(), String::new()],
@@ -296,7 +316,7 @@ impl Evaluation {
                     figure(found.calibration_error),
                     figure(found.best_f1)
                 );
-                (rows, &found.by_activity, rest)
+                (rows, &found.by_activity, rest, &found.fine_tuned)
             }
             Figures::Ranking(found) => {
                 let row = |name: &str, pick: fn(&AucTable) -> &AucSummary| {
@@ -315,9 +335,13 @@ impl Evaluation {
                     figure(found.lists.diversity),
                     figure(found.lists.novelty_bits)
                 );
-                (rows, &found.by_activity, rest)
+                (rows, &found.by_activity, rest, &found.fine_tuned)
             }
         };
+        if let Some(copy) = copy {
+            rows.push(copy.row());
+            rest += &copy.to_text();
+        }
         let mut text = head + &table(&std::mem::take(&mut rows)) + &rest + "\n";
         rows.push(["rows or items of a shopper", "shoppers", "own", "released"].map(String::from).to_vec());
         for group in groups {

@@ -251,6 +251,8 @@ pub fn auc(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<AucS
 
 #[cfg(test)]
 mod tests {
+    mod every_model;
+
     use super::*;
     use crate::data::{Marketplace, MerchantsBy};
     use guildhall_privacy::accountant::Calibration;

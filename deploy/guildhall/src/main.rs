@@ -10,6 +10,7 @@ mod demo;
 mod error;
 mod evaluate;
 mod federated;
+mod fine_tune;
 mod folder;
 mod job_file;
 mod ledger;
@@ -20,10 +21,11 @@ mod process;
 mod ranking;
 mod shell;
 mod simulate;
+mod versus;
 
 use std::process::ExitCode;
 
-use cli::{BenchCommand, Command, PrivacyCommand};
+use cli::{BenchCommand, Command, EvaluateArgs, PrivacyCommand};
 use error::{CommandError, Context as _};
 use guildhall_client::card::{CardFacts, ModelCard};
 use guildhall_privacy::plan::PlanReport;
@@ -60,6 +62,14 @@ fn run(command: Command) -> Result<(), CommandError> {
             let overrides = simulate::Overrides { epsilon: a.epsilon, seed: a.seed, rounds: a.rounds };
             let result = simulate::run(&a.job, &a.data, a.mode, overrides)?;
             output::print(a.json, &result, || output::simulated(&result))
+        }
+        Command::FineTune(a) => {
+            let found = fine_tune::run(&a)?;
+            output::print(a.json, &found, || found.to_text())
+        }
+        Command::Evaluate(EvaluateArgs { config, version, against: Some(against), json }) => {
+            let found = versus::run(&config, version, against)?;
+            output::print(json, &found, || found.to_text())
         }
         Command::Evaluate(a) => {
             let found = evaluate::run(&a.config, a.version)?;

@@ -64,8 +64,7 @@ impl RankedModel {
     /// A released version in a federation of so many merchants.
     pub fn released(job: &JobSpec, state: &ModelState, merchants: u32) -> Result<Self, CommandError> {
         let parameters = RoundParameters::derive(job, merchants).context("the rounds of the job")?;
-        let noise_steps = f64::from(merchants).sqrt() * parameters.noise_standard_deviation_local as f64;
-        Self::of(job, state, noise_steps)
+        Self::of(job, state, parameters.noise_standard_deviation_sum())
     }
 
     /// A version whose rounds had noise of this standard deviation on the sum, in integer steps.
@@ -79,23 +78,23 @@ impl RankedModel {
                 Ok(RankedModel { score: Box::new(score), scale: Scale::Same })
             }
             Architecture::NextItem(_) | Architecture::MatrixFactorization(_) => {
-                let catalogue = &job
-                    .task
-                    .items()
-                    .ok_or_else(|| CommandError::message("expected an item task"))?
-                    .catalogue;
-                let trainer = ItemTrainer::new(&job.model(), catalogue, &DeviceChoice::Cpu, [0; 32]);
-                let scorer =
-                    trainer.and_then(|trainer| trainer.scorer(&state.released())).context("the model")?;
-                // Nothing but the device can fail: then an item gets no score, and is never recommended.
-                let score = move |history: &[u32], out: &mut [f32]| match scorer.scores(history) {
-                    Ok(scores) => out.copy_from_slice(&scores),
-                    Err(_) => out.fill(f32::NAN),
-                };
-                Ok(RankedModel { score: Box::new(score), scale: Scale::Different })
+                Self::of_weights(job, &state.released())
             }
             other => Err(CommandError::message(format!("cannot rank items with {other:?}"))),
         }
+    }
+
+    /// A network or a factorisation with these weights, whoever made them.
+    pub fn of_weights(job: &JobSpec, weights: &[f64]) -> Result<Self, CommandError> {
+        let items = job.task.items().ok_or_else(|| CommandError::message("expected an item task"))?;
+        let trainer = ItemTrainer::new(&job.model(), &items.catalogue, &DeviceChoice::Cpu, [0; 32]);
+        let scorer = trainer.and_then(|trainer| trainer.scorer(weights)).context("the model")?;
+        // Nothing but the device can fail: then an item gets no score, and is never recommended.
+        let score = move |history: &[u32], out: &mut [f32]| match scorer.scores(history) {
+            Ok(scores) => out.copy_from_slice(&scores),
+            Err(_) => out.fill(f32::NAN),
+        };
+        Ok(RankedModel { score: Box::new(score), scale: Scale::Different })
     }
 }
 

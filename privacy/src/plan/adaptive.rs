@@ -31,7 +31,7 @@ pub struct AdaptiveClipPlan {
 impl AdaptiveClipPlan {
     pub(super) fn new(job: &JobSpec, rule: AdaptiveClip, parameters: &RoundParameters) -> Self {
         let AdaptiveClip { indicator, quantile, rate, norm_min, norm_max } = rule;
-        let noise = f64::from(parameters.merchants).sqrt() * parameters.noise_standard_deviation_local as f64;
+        let noise = parameters.noise_standard_deviation_sum();
         let share = indicator as f64 / job.clipping.bound as f64;
         AdaptiveClipPlan {
             norm_first: job.clipping.norm_l2,

@@ -64,6 +64,19 @@ fn the_honest_shares_of_the_noise_add_up_to_the_jobs_noise() {
     }
 }
 
+/// Of all n merchants' shares, whatever h they were sized for; in plain mode each adds the job's whole noise.
+#[test]
+fn the_noise_on_the_sum_is_that_of_every_merchant_s_share() {
+    for merchants in [3, 9, 100, 1000] {
+        let found = masked(merchants);
+        let variance = f64::from(merchants) * (found.noise_standard_deviation_local as f64).powi(2);
+        assert!((found.noise_standard_deviation_sum().powi(2) / variance - 1.0).abs() < 1e-12);
+        assert!(found.noise_standard_deviation_sum() >= SIGMA as f64);
+    }
+    let plain = RoundParameters::derive(&job(Aggregation::Plain), 9).expect("fits");
+    assert_eq!(plain.noise_standard_deviation_sum(), 3.0 * SIGMA as f64);
+}
+
 #[test]
 fn noise_shares_are_rounded_up_never_down() {
     for (noise, shares, expected) in [

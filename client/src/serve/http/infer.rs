@@ -59,7 +59,7 @@ fn named(service: &Service, names: &BTreeMap<String, String>) -> Result<Arm, Ref
         return Err(missing(error("name", "the name of the job that is followed", "another")));
     }
     let Some(version) = names.get("version") else { return Ok(champion.clone()) };
-    let arm = version.parse().ok().and_then(|version| arms.version(version));
+    let arm = arms.version(version);
     arm.cloned().ok_or_else(|| missing(error("version", "a version that is served", "another")))
 }
 
@@ -78,8 +78,7 @@ pub(super) async fn model_ready(State(service): State<Arc<Service>>, Path(names)
 
 pub(super) async fn metadata(State(service): State<Arc<Service>>, Path(names): Names) -> Response {
     let described = named(&service, &names).map(|arm| {
-        let versions: Vec<String> =
-            service.arms().all().map(|(arm, _)| arm.model.version.to_string()).collect();
+        let versions: Vec<String> = service.arms().all().map(|(arm, _)| arm.model.version_name()).collect();
         describe(&arm.model, &versions)
     });
     answered(&service, described)
@@ -130,7 +129,7 @@ pub(super) async fn infer(
 fn wrapped(model: &ServedModel, request: Request, outputs: Vec<Value>) -> Value {
     let mut answer = json!({
         "model_name": model.job.as_str(),
-        "model_version": model.version.to_string(),
+        "model_version": model.version_name(),
         "outputs": outputs,
     });
     if let (Some(id), Value::Object(fields)) = (request.id, &mut answer) {

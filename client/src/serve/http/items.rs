@@ -28,6 +28,8 @@ pub(super) struct Origin<'a> {
     version: u32,
     hash: String,
     privacy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fine_tuned: Option<bool>,
 }
 
 impl<'a> Origin<'a> {
@@ -37,6 +39,7 @@ impl<'a> Origin<'a> {
             version: model.version,
             hash: model.model.to_string(),
             privacy: &model.label,
+            fine_tuned: model.fine_tuned.then_some(true),
         }
     }
 }

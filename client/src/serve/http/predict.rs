@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::items::Origin;
 use super::refusal::{Question, Refusal};
 use crate::serve::network::probability;
 use crate::serve::question::{self, QuestionError, error};
@@ -33,8 +34,7 @@ pub(super) async fn predict(State(service): State<Arc<Service>>, Question(body):
 
 fn answer(model: &ServedModel, inputs: &[f32]) -> Result<Response, QuestionError> {
     let logit = logit(model, inputs)?;
-    let origin = json!({"job": model.job.as_str(), "version": model.version, "hash": model.model.to_string(), "privacy": model.label});
-    let body = json!({"probability": probability(logit), "logit": logit, "model": origin});
+    let body = json!({"probability": probability(logit), "logit": logit, "model": Origin::of(model)});
     Ok(Json(body).into_response())
 }
 

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use super::OPENAPI;
 use super::refusal::Refusal;
 use crate::serve::arms::Arm;
-use crate::serve::{Service, metrics};
+use crate::serve::{ServedModel, Service, metrics};
 
 pub(super) async fn model(State(service): State<Arc<Service>>) -> Response {
     let Some(model) = service.current() else { return Refusal::no_model().into_response() };
     let (vitals, budget) = (service.vitals(), service.budget());
-    Json(json!({
+    let described = json!({
         "job": model.job.as_str(),
         "purpose": model.spec.purpose,
         "version": model.version,
@@ -28,8 +28,16 @@ pub(super) async fn model(State(service): State<Arc<Service>>) -> Response {
         "epsilon_spent": vitals.epsilon_spent(),
         "epsilon_spent_on_job": vitals.epsilon_spent_on_job(),
         "budget": {"epsilon": budget.epsilon, "delta": budget.delta},
-    }))
-    .into_response()
+    });
+    Json(marked(described, &model)).into_response()
+}
+
+/// Says of a fine-tuned copy that it is one.
+fn marked(mut described: Value, model: &ServedModel) -> Value {
+    if let (true, Value::Object(fields)) = (model.fine_tuned, &mut described) {
+        fields.insert("fine_tuned".into(), true.into());
+    }
+    described
 }
 
 pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response {
@@ -41,7 +49,7 @@ pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response
 
 fn described(arm: &Arm, share: f64) -> Value {
     let counts = &arm.counts;
-    json!({
+    let described = json!({
         "arm": arm.name.word(),
         "version": arm.model.version,
         "hash": arm.model.model.to_string(),
@@ -49,7 +57,8 @@ fn described(arm: &Arm, share: f64) -> Value {
         "requests": counts.requests.load(Relaxed),
         "shown": counts.shown.load(Relaxed),
         "clicks": counts.clicks.load(Relaxed),
-    })
+    });
+    marked(described, &arm.model)
 }
 
 pub(super) async fn metrics_text(State(service): State<Arc<Service>>) -> Response {

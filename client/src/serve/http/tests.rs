@@ -1,5 +1,6 @@
 //! The routes over real connections.
 
+mod copies;
 mod document;
 mod fuzz;
 mod inference;

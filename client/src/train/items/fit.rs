@@ -12,7 +12,7 @@ use crate::data::sequences::Sequences;
 use crate::model::sequence::item_encoder::{encode, hiding_places};
 use crate::model::sequence::real::Real;
 use crate::model::sequence::{Layers, with_values};
-use crate::train::ordinary::{Adam, OrdinaryTraining};
+use crate::train::ordinary::{Adam, AfterEpoch, OrdinaryTraining};
 use crate::train::slots::{AllRows, way_back};
 
 /// New weights after some epochs, every position of a batch weighing the same.
@@ -20,7 +20,7 @@ pub(super) fn fit<T: Real>(
     geometry: &Geometry,
     weights: &[f64],
     sequences: &Sequences,
-    training: &OrdinaryTraining,
+    (training, after_epoch): (&OrdinaryTraining, &mut AfterEpoch<'_>),
     device: &Device,
 ) -> Result<Vec<f64>> {
     let shoppers: Vec<usize> = (0..sequences.len()).filter(|i| sequences.shopper(*i).1.len() >= 2).collect();
@@ -38,6 +38,9 @@ pub(super) fn fit<T: Real>(
             let round = Round::<T>::new(geometry, &weights, streams.clone(), device)?;
             batch_gradient(&round, &mut slots[..batch.len()], &mut gradient)?;
             adam.step(&mut weights, &gradient);
+        }
+        if after_epoch(epoch + 1, &weights).is_break() {
+            break;
         }
     }
     Ok(weights)

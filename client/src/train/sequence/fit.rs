@@ -8,7 +8,7 @@ use super::worker::table_of;
 use crate::data::observations::{Observations, ShopperRows};
 use crate::model::sequence::real::Real;
 use crate::model::sequence::{Layers, with_values};
-use crate::train::ordinary::{Adam, OrdinaryTraining};
+use crate::train::ordinary::{Adam, AfterEpoch, OrdinaryTraining};
 use crate::train::private_stream::PrivateStreams;
 use crate::train::slots::{AllRows, RowSource, logit_slope};
 
@@ -17,7 +17,7 @@ pub(super) fn fit<T: Real>(
     layout: &Layout,
     weights: &[f64],
     observations: &Observations,
-    training: &OrdinaryTraining,
+    (training, after_epoch): (&OrdinaryTraining, &mut AfterEpoch<'_>),
     device: &Device,
 ) -> Result<Vec<f64>> {
     let shoppers: Vec<&ShopperRows> =
@@ -32,6 +32,9 @@ pub(super) fn fit<T: Real>(
             gradient.fill(0.0);
             batch_gradient::<T>(layout, &weights, observations, (&batch, &streams), device, &mut gradient)?;
             adam.step(&mut weights, &gradient);
+        }
+        if after_epoch(epoch + 1, &weights).is_break() {
+            break;
         }
     }
     Ok(weights)

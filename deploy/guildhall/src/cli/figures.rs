@@ -41,6 +41,9 @@ pub struct EvaluateArgs {
     /// Another version than the newest
     #[arg(long)]
     pub version: Option<u32>,
+    /// Compare it with this version instead, on the same shoppers, with 95 % intervals
+    #[arg(long, value_name = "VERSION")]
+    pub against: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

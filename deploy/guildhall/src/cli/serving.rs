@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use guildhall_client::train::fine_tune::FineTuning;
 
 /// `model …`
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// The versions of the followed job that are on disk
+    /// The versions of the followed job that are on disk, and fine-tuned copies of them
     List(ModelListArgs),
     /// Serve this version from now on, or `newest`. A running client or service follows within two seconds
     Use(ModelUseArgs),
@@ -32,6 +33,9 @@ pub struct ModelUseArgs {
     /// The version's number, or `newest`
     #[arg(value_parser = wanted)]
     pub version: Wanted,
+    /// Serve this merchant's fine-tuned copy of it; with `newest`, of the newest version that has one
+    #[arg(long)]
+    pub fine_tuned: bool,
     /// The configuration that `guildhall join` wrote
     #[arg(long, default_value = "guildhall-client/client.toml")]
     pub config: PathBuf,
@@ -49,6 +53,32 @@ pub struct ModelExportArgs {
     /// The file to write
     #[arg(long)]
     pub out: PathBuf,
+}
+
+/// `fine-tune`
+#[derive(Debug, Args)]
+pub struct FineTuneArgs {
+    /// The configuration that `guildhall join` wrote
+    #[arg(long, default_value = "guildhall-client/client.toml")]
+    pub config: PathBuf,
+    /// Another version than the newest
+    #[arg(long)]
+    pub version: Option<u32>,
+    /// Most epochs to try; how many are kept is chosen on the validation rows, and may be none
+    #[arg(long, default_value_t = FineTuning::default().epochs_max)]
+    pub epochs: u32,
+    /// Step size of Adam
+    #[arg(long, default_value_t = FineTuning::default().learning_rate)]
+    pub learning_rate: f64,
+    /// Shoppers of one step
+    #[arg(long, default_value_t = FineTuning::default().batch)]
+    pub batch: usize,
+    /// Order and dropout follow from it: the same seed gives the same copy
+    #[arg(long, default_value_t = FineTuning::default().seed)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which version to serve.

@@ -160,8 +160,7 @@ fn trained(
 
 /// The standard deviation of a round's noise on the sum, in integer steps.
 fn noise_steps(job: &JobSpec, mode: NoiseMode, merchants: usize) -> Result<f64, CommandError> {
-    let parameters = mode.parameters(job, merchants)?;
-    Ok((merchants as f64).sqrt() * parameters.noise_standard_deviation_local as f64)
+    Ok(mode.parameters(job, merchants)?.noise_standard_deviation_sum())
 }
 
 impl SimulatedRanking {
