@@ -57,8 +57,17 @@ pub enum Origin {
         /// δ.
         delta: f64,
     },
+    /// From a sum that was released without noise: known to the federation, and protected from nobody in it.
+    ReleasedWithoutNoise,
     /// From public data, or from the released model alone.
     Public,
+}
+
+impl Origin {
+    /// Whether everybody may see it: it costs no shopper anything, or was charged for.
+    fn is_for_everybody(self) -> bool {
+        !matches!(self, Origin::OwnRows | Origin::ReleasedWithoutNoise)
+    }
 }
 
 /// Figures of one set of rows.
@@ -195,8 +204,8 @@ impl ModelCard {
     pub fn for_everybody(mut self) -> Self {
         self.privacy.epsilon_spent = None;
         self.fine_tuned = None;
-        self.figures.retain(|figures| figures.origin != Origin::OwnRows);
-        self.importance = self.importance.filter(|importance| importance.origin != Origin::OwnRows);
+        self.figures.retain(|figures| figures.origin.is_for_everybody());
+        self.importance = self.importance.filter(|importance| importance.origin.is_for_everybody());
         self
     }
 

@@ -147,7 +147,17 @@ impl Folder {
 
     /// The folder with the model versions of a job.
     pub fn models(&self, job: &Digest) -> PathBuf {
-        self.0.join("models").join(job.to_string())
+        self.all_models().join(job.to_string())
+    }
+
+    /// The folder with the folders of all jobs.
+    pub fn all_models(&self) -> PathBuf {
+        self.0.join("models")
+    }
+
+    /// A job that was followed, beside its model versions.
+    pub fn kept_job(&self, job: &Digest) -> PathBuf {
+        self.models(job).join("job.spec")
     }
 
     /// What shoppers did since the data were written, appended as they do it.
@@ -155,7 +165,8 @@ impl Folder {
         self.0.join("events.log")
     }
 
-    /// The job that is followed, so that its newest model is served again before the server is reached.
+    /// The job that is followed, so that its newest model is served again before the server is reached. A metrics job is followed
+    /// beside it.
     pub fn followed_job(&self) -> PathBuf {
         self.0.join("job.followed")
     }

@@ -2,15 +2,20 @@
 //!
 //! ```text
 //! models/JOB/0000000012.model:  "GHMODEL1" | version u32 | model hash 32 bytes | ModelState::to_bytes
+//! models/JOB/job.spec:          the job
 //! ```
+//! Only released versions are kept here, which follow from signed results: metrics jobs rely on it.
+//!
 //! Nothing here is a source of truth: a file that does not come to its own hash is set aside, and the version is
 //! derived again from the server's records.
 
 mod fine_tuned;
+mod kept_job;
 mod pin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use guildhall_shared::digest::Digest;
@@ -20,6 +25,7 @@ use guildhall_shared::model_state::ModelState;
 use crate::folder::{Access, FolderError, create_private, read, write_durably};
 
 pub use fine_tuned::{CopyStore, FineTunedCopy};
+pub use kept_job::{keep_job, kept_job, kept_jobs};
 pub use pin::{Pin, pin_path, read_pin, write_pin};
 
 /// Bytes of versions kept; older ones are removed.
@@ -99,6 +105,31 @@ impl ModelStore {
             }
         }
         Ok(None)
+    }
+
+    /// Reads the newest version with this hash; `None` when none is kept, or it is damaged and now set aside.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn find(&mut self, model: &Digest) -> Result<Option<StoredModel>, FolderError> {
+        let versions: Vec<u32> = self.sizes.keys().rev().copied().collect();
+        for version in versions {
+            if self.head(version)?.as_ref() == Some(model) {
+                return self.load(version);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The hash that a file names in its first bytes; `None` where they are not those of a version.
+    fn head(&self, version: u32) -> Result<Option<Digest>, FolderError> {
+        let path = self.path(version);
+        let error = |source| FolderError::Io { path: path.clone(), action: "read the file", source };
+        let mut bytes = Vec::with_capacity(HEAD_BYTES);
+        let file = fs::File::open(&path).map_err(error)?;
+        file.take(HEAD_BYTES as u64).read_to_end(&mut bytes).map_err(error)?;
+        let rest = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.get(4..));
+        Ok(rest.and_then(|hash| hash.try_into().ok()).map(Digest))
     }
 
     /// Reads a version; `None` when it is not kept, or damaged and now set aside.

@@ -11,6 +11,7 @@ mod fit;
 pub mod items;
 mod job;
 mod lane;
+pub mod metrics;
 pub mod ordinary;
 pub mod participation;
 mod private_stream;

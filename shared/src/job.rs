@@ -64,6 +64,13 @@ impl ClippingSpec {
     pub fn grid(&self) -> f64 {
         self.norm_l2 / self.bound as f64
     }
+
+    /// The least clip with this B that keeps contributions of length `norm_l2` as they are: a little longer, to leave room for
+    /// the rounding of so many parameters.
+    pub fn keeping(norm_l2: f64, parameters: usize, bound: u64) -> Self {
+        let room = (parameters as f64).sqrt() / 2.0 / bound.max(1) as f64;
+        ClippingSpec { norm_l2: norm_l2 / (1.0 - room), bound }
+    }
 }
 
 /// The unit of privacy.

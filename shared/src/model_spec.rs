@@ -1,6 +1,7 @@
 //! What a model is made of: its architecture and its ordered, named parameters. [core]
 
 mod items;
+mod metrics;
 mod sequence;
 mod start;
 
@@ -12,6 +13,7 @@ use crate::digest::Digest;
 use crate::wire;
 
 pub use items::{Diagonal, ItemEncoder, ItemRanking, ItemStatistics, MatrixFactorization, NextItemModel};
+pub use metrics::{MeasuredFigures, Metrics};
 pub use sequence::{SequenceClassifier, SequenceEncoder, SequenceShape};
 pub use start::{ItemVectors, START_BYTES_MAX};
 
@@ -50,6 +52,8 @@ pub enum Architecture {
     MatrixFactorization(MatrixFactorization),
     /// A history → a score for every item of a catalogue.
     NextItem(NextItemModel),
+    /// How good a model is that another job released.
+    Metrics(Metrics),
 }
 
 /// How contributions come from rows, where that is more than one gradient.
@@ -130,6 +134,7 @@ impl ModelSpec {
             Architecture::ItemStatistics(model) => model.parameters(),
             Architecture::MatrixFactorization(model) => model.parameters(),
             Architecture::NextItem(model) => model.parameters(),
+            Architecture::Metrics(model) => model.parameters(),
         }
     }
 

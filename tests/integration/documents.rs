@@ -30,6 +30,16 @@ fn every_sample_job_parses() {
     }
 }
 
+/// Or every merchant would sit the sample's round out.
+#[test]
+fn the_sample_of_a_metrics_job_has_the_task_that_it_measures() {
+    let task = |name: &str| {
+        let text = read(&repository_root().join("deploy/samples/jobs").join(name));
+        JobSpec::parse(&text, &Calibration).unwrap_or_else(|error| panic!("{name}: {error}")).0.task
+    };
+    assert_eq!(task("repurchase_stores_metrics.toml"), task("repurchase_stores.toml"));
+}
+
 #[test]
 fn the_sample_configurations_are_read() {
     let folder = repository_root().join("deploy/samples");

@@ -10,6 +10,8 @@ mod crashes;
 mod federation;
 #[path = "processes/masked.rs"]
 mod masked;
+#[path = "processes/metrics.rs"]
+mod metrics;
 
 use std::time::Duration;
 

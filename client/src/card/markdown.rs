@@ -126,6 +126,9 @@ fn origin(origin: Origin) -> String {
         Origin::Released { epsilon, delta } => {
             format!("from a noised sum, charged ε = {epsilon} at δ = {delta:e} beside the job's own")
         }
+        Origin::ReleasedWithoutNoise => {
+            "from a sum without noise, which the federation knows: for nobody outside of it".into()
+        }
         Origin::Public => "from public data or the released model alone".into(),
     }
 }

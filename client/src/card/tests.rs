@@ -64,6 +64,13 @@ fn a_card_for_everybody_has_nothing_of_a_merchant_s_own_rows() {
             !text.contains("store-367") && !text.contains("half-life 8 weeks (") && !text.contains("1.02")
         );
     }
+    let unnoised = CardFacts {
+        figures: vec![figures("all", Origin::ReleasedWithoutNoise), figures("all", Origin::Public)],
+        ..CardFacts::default()
+    };
+    let card = ModelCard::new(&job(), unnoised).expect("has rounds");
+    assert!(card.markdown().contains("from a sum without noise"));
+    assert_eq!(card.for_everybody().figures, [figures("all", Origin::Public)]);
     let public = CardFacts {
         importance: facts().importance.map(|i| CardImportance { origin: Origin::Public, ..i }),
         ..facts()

@@ -42,6 +42,7 @@ pub(super) fn family(architecture: &Architecture) -> String {
             ItemEncoder::Gru => format!("GRU over items, width {}", model.width),
             ItemEncoder::TwoTower { .. } => format!("two towers, width {}", model.width),
         },
+        Architecture::Metrics(_) => "figures of a model that another job released".into(),
     }
 }
 
@@ -93,6 +94,9 @@ pub(super) fn adversary(mode: RoundMode, plan: Option<&ModePlan>) -> String {
 /// What the model is for.
 pub(super) fn intended_use(job: &JobSpec) -> Vec<String> {
     let by_task = match &job.task {
+        _ if matches!(job.architecture, Architecture::Metrics(_)) => {
+            "To tell merchants how good a model is that another job released. It answers nothing itself."
+        }
         Task::Tabular { .. } => "To rank rows like those it was trained on by their chance of the outcome.",
         Task::Repurchase(_) | Task::RepurchaseSequence { .. } => {
             "To rank a merchant's own shoppers by their chance of coming back, for example to decide whom an offer reaches."

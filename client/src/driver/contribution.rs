@@ -4,6 +4,8 @@
 //! Noise is drawn before any row is read. Training that fails, panics or has nothing to say contributes zero, and the
 //! noise is sent all the same: nobody outside can tell. Who enters a round is an independent coin per shopper.
 
+mod measured;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use guildhall_privacy::update::{
 use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
+use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundMode;
 use guildhall_shared::task::Task;
@@ -136,20 +139,27 @@ impl FromData {
         let secret = read_or_draw_secret(&config.folder.data_secret()).map_err(|e| error(&e))?;
         let files = std::iter::once(data.path.as_path()).chain(data.test_rows.as_deref());
         let digest = data::digest(files, &secret).map_err(|e| error(&e))?;
+        let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
+        let (events, spec) = (config.folder.events(), Arc::clone(spec));
+        if let Architecture::Metrics(metrics) = &spec.architecture {
+            let trainer = measured::trainer(config, &spec, metrics)?;
+            let train = measured::held_out(data, &spec.task)?;
+            let key = ParticipationKey::from_bytes(*key);
+            return Ok(FromData { trainer, train, events, digest, key, spec, job });
+        }
         let train = match spec.task.items() {
             Some(items) => {
                 TrainingData::Items(data::load_items(data, items).map_err(|e| error(&e))?.0.train())
             }
             None => TrainingData::Observations(data::load(data, &spec.task).map_err(|e| error(&e))?.0.train),
         };
-        let key = read_or_draw_secret(&config.folder.participation_key()).map_err(|e| error(&e))?;
         Ok(FromData {
-            trainer: JobTrainer::new(spec, &config.device, training_secret(&key)).map_err(|e| error(&e))?,
+            trainer: JobTrainer::new(&spec, &config.device, training_secret(&key)).map_err(|e| error(&e))?,
             train,
-            events: config.folder.events(),
+            events,
             digest,
             key: ParticipationKey::from_bytes(*key),
-            spec: Arc::clone(spec),
+            spec,
             job,
         })
     }

@@ -13,13 +13,16 @@
 //! sum of several merchants the figures are those of all their shoppers together.
 
 mod ranking;
+mod report;
 mod scores;
 
 use guildhall_privacy::parameter::ClippingParameters;
-use guildhall_shared::job::ClippingSpec;
+use guildhall_shared::job::{ClippingSpec, JobSpec};
+use guildhall_shared::model_state::ModelState;
 use serde::Serialize;
 
 pub use ranking::{RankingLayout, ReleasedRanking};
+pub use report::{ReleasedFigures, ReleasedLayout};
 pub use scores::{ReleasedBin, ReleasedScores, ScoreLayout};
 
 /// A figure is read only where its denominator is at least so many standard deviations of its noise.
@@ -83,6 +86,20 @@ impl NoisedSum {
         }
     }
 
+    /// From the version that a metrics job released; `None` before its round is settled.
+    ///
+    /// # Units
+    /// `noise_standard_deviation` of all noise in the sum together, in integer steps.
+    pub fn released(job: &JobSpec, state: &ModelState, noise_standard_deviation: f64) -> Option<Self> {
+        if state.step != 1 {
+            return None;
+        }
+        // A step moved a weight down by rate·γ·z / W, and minus the contribution was summed.
+        let shoppers = job.round.expected_shoppers as f64 / job.optimizer.learning_rate;
+        let sums = state.weights.iter().map(|weight| weight * shoppers).collect();
+        Some(NoisedSum { sums, deviation: noise_standard_deviation * job.clipping.grid() })
+    }
+
     fn estimate(&self, word: usize) -> Option<Estimate> {
         let standard_error = self.deviation;
         self.sums.get(word).map(|value| Estimate { value: *value, standard_error })
@@ -91,8 +108,7 @@ impl NoisedSum {
 
 /// The clip at which contributions of length `norm_l2` are kept as they are: a little longer, to leave room for rounding.
 fn clip_for(norm_l2: f64, parameters: usize, bound: u64) -> ClippingSpec {
-    let room = (parameters as f64).sqrt() / 2.0 / bound.max(1) as f64;
-    ClippingSpec { norm_l2: norm_l2 / (1.0 - room), bound }
+    ClippingSpec::keeping(norm_l2, parameters, bound)
 }
 
 #[cfg(test)]

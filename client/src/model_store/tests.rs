@@ -128,3 +128,28 @@ fn left_overs_of_a_crash_are_no_versions() {
     }
     assert_eq!(ModelStore::open(dir.path(), &spec).unwrap().newest().unwrap(), None);
 }
+
+#[test]
+fn a_version_is_found_by_its_hash_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spec, states) = history(4);
+    let mut kept = ModelStore::open(dir.path(), &spec).unwrap();
+    for (version, state) in states.iter().enumerate().skip(1) {
+        store(&mut kept, version as u32, state, Retention::Ordinary);
+    }
+    // A roll-back: version 4 is version 2 again.
+    store(&mut kept, 4, &states[2], Retention::Ordinary);
+    let hash = |state: &ModelState| state.hash(&spec.model());
+    let found = kept.find(&hash(&states[1])).unwrap().expect("is kept");
+    assert_eq!((found.version, &found.state), (1, &states[1]));
+    assert_eq!(kept.find(&hash(&states[2])).unwrap().expect("is kept").version, 4);
+    assert_eq!(kept.find(&hash(&states[0])).unwrap(), None);
+
+    // Other weights under a released version's hash, and a file that is not a version by its name.
+    let mut bytes = std::fs::read(kept.path(3)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(kept.path(3), &bytes).unwrap();
+    assert_eq!(kept.find(&hash(&states[3])).unwrap(), None);
+    std::fs::write(kept.path(1), b"GHMO").unwrap();
+    assert_eq!(kept.find(&hash(&states[1])).unwrap(), None);
+}

@@ -12,6 +12,7 @@ use crate::data::sequences::Sequences;
 use crate::model::DeviceChoice;
 
 use super::items::{ItemScorer, ItemTrainer};
+use super::metrics::{HeldOut, MetricsTrainer};
 use super::ordinary::{AfterEpoch, OrdinaryTraining};
 use super::sequence::SequenceTrainer;
 use super::{TrainError, Trainer, statistics};
@@ -22,6 +23,8 @@ pub enum TrainingData {
     Observations(Observations),
     /// Of item tasks.
     Items(Sequences),
+    /// Of metrics jobs: what is held out of training.
+    HeldOut(HeldOut),
 }
 
 impl TrainingData {
@@ -30,6 +33,7 @@ impl TrainingData {
         match self {
             TrainingData::Observations(observations) => observations.shoppers.len(),
             TrainingData::Items(sequences) => sequences.len(),
+            TrainingData::HeldOut(held_out) => held_out.shoppers(),
         }
     }
 }
@@ -46,6 +50,7 @@ enum Engine {
     Sequence(Box<SequenceTrainer>),
     Items(Box<ItemTrainer>),
     Statistics { model: ItemStatistics, history_max: usize },
+    Metrics(Box<MetricsTrainer>),
 }
 
 impl JobTrainer {
@@ -76,6 +81,11 @@ impl JobTrainer {
             engine,
             merchant_epochs: training.is_some_and(|training| training.merchant_epochs > 0),
         })
+    }
+
+    /// The trainer of a metrics job, which knows the model that is measured.
+    pub fn measuring(trainer: MetricsTrainer) -> Self {
+        JobTrainer { engine: Engine::Metrics(Box::new(trainer)), merchant_epochs: false }
     }
 
     /// The clipped, quantised sum of the contributions of all shoppers that enter.
@@ -113,6 +123,9 @@ impl JobTrainer {
             (Engine::Statistics { model, history_max }, TrainingData::Items(items)) => {
                 statistics::clipped_sum(model, *history_max, weights, items, enters, clipping)
             }
+            (Engine::Metrics(trainer), TrainingData::HeldOut(held_out)) => {
+                trainer.clipped_sum(held_out, enters, clipping)
+            }
             _ => Err(TrainError::Data),
         }
     }
@@ -125,7 +138,7 @@ impl JobTrainer {
         match &self.engine {
             Engine::Linear(trainer) => trainer.logits(weights, observations),
             Engine::Sequence(trainer) => trainer.logits(weights, observations),
-            Engine::Items(_) | Engine::Statistics { .. } => Err(TrainError::Data),
+            Engine::Items(_) | Engine::Statistics { .. } | Engine::Metrics(_) => Err(TrainError::Data),
         }
     }
 
@@ -167,7 +180,7 @@ impl JobTrainer {
         match &self.engine {
             Engine::Items(trainer) => trainer.scorer(weights),
             Engine::Statistics { .. } => Err(TrainError::Statistics),
-            Engine::Linear(_) | Engine::Sequence(_) => Err(TrainError::Data),
+            Engine::Linear(_) | Engine::Sequence(_) | Engine::Metrics(_) => Err(TrainError::Data),
         }
     }
 }

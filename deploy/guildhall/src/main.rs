@@ -3,6 +3,7 @@
 
 mod audit;
 mod bench;
+mod card;
 mod cli;
 mod comparison;
 mod data;
@@ -19,6 +20,7 @@ mod output;
 mod privacy;
 mod process;
 mod ranking;
+mod released;
 mod shell;
 mod simulate;
 mod versus;
@@ -27,7 +29,6 @@ use std::process::ExitCode;
 
 use cli::{BenchCommand, Command, EvaluateArgs, PrivacyCommand};
 use error::{CommandError, Context as _};
-use guildhall_client::card::{CardFacts, ModelCard};
 use guildhall_privacy::plan::PlanReport;
 
 fn main() -> ExitCode {
@@ -67,9 +68,13 @@ fn run(command: Command) -> Result<(), CommandError> {
             let found = fine_tune::run(&a)?;
             output::print(a.json, &found, || found.to_text())
         }
-        Command::Evaluate(EvaluateArgs { config, version, against: Some(against), json }) => {
+        Command::Evaluate(EvaluateArgs { config, version, against: Some(against), json, .. }) => {
             let found = versus::run(&config, version, against)?;
             output::print(json, &found, || found.to_text())
+        }
+        Command::Evaluate(a) if a.released => {
+            let found = released::run(&a.config, a.version)?;
+            output::print(a.json, &found, || found.to_text())
         }
         Command::Evaluate(a) => {
             let found = evaluate::run(&a.config, a.version)?;
@@ -81,9 +86,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             output::print(a.json, &report, || report.to_string())
         }
         Command::Card(a) => {
-            let job = job_file::JobFile::read(&a.job, None)?.job;
-            let facts = CardFacts { merchants: a.merchants, data: a.about_data, ..CardFacts::default() };
-            let card = ModelCard::new(&job, facts).context(a.job.display())?;
+            let card = card::run(&a)?;
             output::print(a.json, &card, || card.markdown())
         }
         Command::Privacy { command: PrivacyCommand::Epsilon(arguments) } => {

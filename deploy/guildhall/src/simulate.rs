@@ -10,6 +10,7 @@ use guildhall_client::evaluate::paired::{Difference, mean_difference};
 use guildhall_privacy::accountant::Calibration;
 use guildhall_privacy::plan::{PlanReport, Verdict};
 use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec};
+use guildhall_shared::model_spec::Architecture;
 use serde::Serialize;
 
 use crate::comparison::{AucTable, Baselines};
@@ -121,6 +122,11 @@ pub fn run(
 ) -> Result<Simulation, CommandError> {
     let file = JobFile::read(job_file, Some(data))?;
     let job = overrides.apply(file.job.clone())?;
+    if matches!(job.architecture, Architecture::Metrics(_)) {
+        return Err(CommandError::message(
+            "a metrics job measures a model that merchants were given, and there is none here: `guildhall plan` says what its noise will do to the figures",
+        ));
+    }
     let mode = mode.into().unwrap_or_else(|| NoiseMode::of(&job));
     if job.task.items().is_some() {
         return items::run(&file, job, data, mode).map(|found| Simulation::Ranking(Box::new(found)));

@@ -324,3 +324,30 @@ fn a_clip_that_would_follow_noise_is_warned_about() {
     assert_eq!(report.adaptive_clip, None);
     assert!(!report.to_string().contains("adapts"));
 }
+
+/// The number of all shoppers is read where its error is at most a fifth: by hand for 2 groups of rankings, d = 6, with a norm of √3
+/// of which each of the 6 words has the noise.
+#[test]
+fn metrics_work_where_their_figures_are_read() {
+    let text = |shoppers: u64| {
+        format!(
+            "name = \"how-good\"\npurpose = \"How good?\"\nseed = 1\nrounds = 1\nunit = \"shopper\"\n[task]\nkind = \"next_item\"\n\
+             history_max = 5\ncatalogue = [\"a\", \"b\"]\n[model]\nkind = \"metrics\"\nof_job = \"{zero}\"\nof_model = \"{zero}\"\n\
+             groups = [0, 5]\n[privacy]\nepsilon = 1.0\ndelta = 1e-6\n[round]\nquorum = 2\nupdate_deadline_ms = 30000\n\
+             expected_shoppers = {shoppers}\nshoppers_per_merchant_max = 1000\n",
+            zero = "0".repeat(64)
+        )
+    };
+    let job = |shoppers| JobSpec::parse(&text(shoppers), &crate::accountant::Calibration).expect("a job").0;
+    let (many, _) = masked(&job(1_000), 9);
+    let deviation = many.noise_over_central * noise(&job(1_000), 9).noise_over_bound * 3f64.sqrt();
+    assert!((many.noise_over_clip / (deviation * 2f64.sqrt() / 1_000.0) - 1.0).abs() < 1e-9);
+    assert_eq!(many.verdict, Verdict::Works);
+    let (few, _) = masked(&job(many.shoppers_needed - 1), 9);
+    let Verdict::Hopeless { advice } = few.verdict else { panic!("no figure is read: {:?}", few.verdict) };
+    assert!(
+        advice.contains(&format!("at least {} expected contributions", many.shoppers_needed)),
+        "{advice}"
+    );
+    assert_eq!(masked(&job(many.shoppers_needed), 9).0.verdict, Verdict::Works);
+}

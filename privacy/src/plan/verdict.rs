@@ -57,6 +57,20 @@ impl Verdict {
         );
         Verdict::Hopeless { advice }
     }
+
+    /// Of metrics: noise over clip on the mean is the error of the number of all shoppers, as a share of those expected. Figures are
+    /// read where it is at most a fifth.
+    pub(super) fn of_figures(ratio: f64, noise: f64) -> Self {
+        if ratio <= NOISE_OVER_CLIP_WORKS {
+            return Verdict::Works;
+        }
+        Verdict::Hopeless {
+            advice: format!(
+                "the noise on the number of shoppers is {ratio:.2} times those expected, and no figure is read above {NOISE_OVER_CLIP_WORKS}. Before it is worth trying it needs one of: at least {} expected contributions, fewer groups or bins, or a larger epsilon",
+                (noise / NOISE_OVER_CLIP_WORKS).ceil()
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Verdict {

@@ -1,5 +1,7 @@
 //! Carries out an operator's command on an open federation. Everything is durable before the reply.
 
+mod measured;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -127,6 +129,9 @@ fn submit(federation: &Federation, spec: JobSpec) -> Result<AdminReply, ServerEr
             let (name, rounds) = (&last.spec.name, last.spec.rounds);
             return refused(format!("job {name} is at round {settled} of {rounds}: one job runs at a time"));
         }
+    }
+    if let Some(reason) = measured::mistake(federation, &spec, &jobs)? {
+        return refused(reason);
     }
     if let Some(reason) = too_large(&spec) {
         return refused(reason);

@@ -36,6 +36,13 @@ impl Mistakes {
             self.0.push(format!("{key}: expected {expected}, found {found:?}"));
         }
     }
+
+    /// A table that a job file has to have.
+    pub(super) fn require_table(&mut self, there: bool, key: &str) {
+        if !there {
+            self.0.push(format!("missing field `{key}`: add the table [{key}]"));
+        }
+    }
 }
 
 pub(super) fn check(spec: &JobSpec) -> Result<(), JobError> {

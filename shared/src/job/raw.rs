@@ -10,6 +10,7 @@ use super::check::{JobError, Mistakes, collect};
 use super::{AdaptiveClip, Aggregation, ClippingSpec, JobSpec, PrivacySpec, RoundSpec, Unit};
 use crate::catalogue::Catalogue;
 use crate::id::Name;
+use crate::model_spec::Architecture;
 use crate::optimizer::{OptimizerSpec, UpdateRule};
 use crate::secagg::MaskGenerator;
 use crate::task::{FeatureSpec, NextItemSpec, RepurchaseSpec, Task, Transform};
@@ -44,8 +45,10 @@ struct RawJob {
     task: RawTask,
     #[serde(default)]
     model: Option<RawModel>,
-    optimizer: RawOptimizer,
-    clipping: RawClipping,
+    /// Left out only where the model is metrics.
+    optimizer: Option<RawOptimizer>,
+    /// As `optimizer`.
+    clipping: Option<RawClipping>,
     privacy: RawPrivacy,
     round: RawRound,
     simulation: Option<SimulationSpec>,
@@ -214,9 +217,15 @@ pub(super) fn parse(
         Name::new("invalid").expect("a legal name")
     });
     let task = task(raw.task, &mut mistakes);
+    let may_leave_out = raw.model.as_ref().is_some_and(RawModel::is_metrics);
     let architecture = model::architecture(raw.model, &task, &mut mistakes);
-    let clipping = ClippingSpec { norm_l2: raw.clipping.norm_l2, bound: raw.clipping.bound };
-    let adaptive_clip = raw.clipping.adaptive.map(|raw| adaptive_clip(raw, clipping.bound, &mut mistakes));
+    if !may_leave_out {
+        mistakes.require_table(raw.optimizer.is_some(), "optimizer");
+        mistakes.require_table(raw.clipping.is_some(), "clipping");
+    }
+    let clipping = clipping(raw.clipping.as_ref(), &architecture);
+    let adaptive_clip = raw.clipping.and_then(|raw| raw.adaptive);
+    let adaptive_clip = adaptive_clip.map(|raw| adaptive_clip_of(raw, clipping.bound, &mut mistakes));
     let privacy = match raw.privacy {
         RawPrivacy::Word(word) => {
             mistakes.require(word == "none", "privacy", "\"none\" or a table with epsilon and delta", &word);
@@ -239,7 +248,7 @@ pub(super) fn parse(
         architecture,
         seed: raw.seed,
         rounds: raw.rounds,
-        optimizer: optimizer(raw.optimizer),
+        optimizer: raw.optimizer.map_or(ADDED_UP, optimizer),
         clipping,
         adaptive_clip,
         privacy,
@@ -335,13 +344,26 @@ fn feature(raw: RawFeature, mistakes: &mut Mistakes) -> FeatureSpec {
 }
 
 /// The share becomes whole steps here, once: what everybody computes with is the integer in the job.
-fn adaptive_clip(raw: RawAdaptiveClip, bound: u64, mistakes: &mut Mistakes) -> AdaptiveClip {
+fn adaptive_clip_of(raw: RawAdaptiveClip, bound: u64, mistakes: &mut Mistakes) -> AdaptiveClip {
     let RawAdaptiveClip { indicator_share, quantile, rate, norm_min, norm_max } = raw;
     let share = indicator_share > 0.0 && indicator_share < 1.0;
     mistakes.require(share, "clipping.adaptive.indicator_share", "a number in (0, 1)", indicator_share);
     // One mistake is not reported twice.
     let indicator = if share { (indicator_share * bound as f64) as u64 } else { 1 };
     AdaptiveClip { indicator, quantile, rate, norm_min, norm_max }
+}
+
+/// The optimiser of a job that leaves it out.
+const ADDED_UP: OptimizerSpec =
+    OptimizerSpec { rule: UpdateRule::Sgd { momentum: 0.0 }, learning_rate: 1.0, average_last_rounds: 0 };
+
+/// The clip that the file says, or else the least that cuts no contribution to metrics.
+fn clipping(raw: Option<&RawClipping>, architecture: &Architecture) -> ClippingSpec {
+    match (raw, architecture) {
+        (Some(raw), _) => ClippingSpec { norm_l2: raw.norm_l2, bound: raw.bound },
+        (None, Architecture::Metrics(model)) => model.clipping(default_bound()),
+        (None, _) => ClippingSpec { norm_l2: 1.0, bound: default_bound() },
+    }
 }
 
 fn optimizer(raw: RawOptimizer) -> OptimizerSpec {

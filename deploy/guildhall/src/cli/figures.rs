@@ -44,6 +44,9 @@ pub struct EvaluateArgs {
     /// Compare it with this version instead, on the same shoppers, with 95 % intervals
     #[arg(long, value_name = "VERSION")]
     pub against: Option<u32>,
+    /// Instead: the figures of all merchants' shoppers together, from the noised sums of metrics jobs, with standard errors
+    #[arg(long, conflicts_with = "against")]
+    pub released: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -72,10 +75,19 @@ pub struct PlanArgs {
 /// `card`
 #[derive(Debug, Args)]
 pub struct CardArgs {
-    /// The job file
+    /// The job file, of a model that nothing else is known of
+    #[arg(long, required_unless_present = "config", conflicts_with = "config")]
+    pub job: Option<PathBuf>,
+    /// A client's configuration: the card of the model it keeps, with the figures on its own rows and those that were released
     #[arg(long)]
-    pub job: PathBuf,
-    /// Number of merchants of the roster [default: nothing is said of colluding merchants]
+    pub config: Option<PathBuf>,
+    /// Another version than the client's newest
+    #[arg(long, requires = "config")]
+    pub version: Option<u32>,
+    /// Leave out what was computed on own rows: the only card that is to leave the merchant
+    #[arg(long)]
+    pub for_everybody: bool,
+    /// Number of merchants of the roster [default: the client's roster; of a job file nothing is said of colluding merchants]
     #[arg(long)]
     pub merchants: Option<u32>,
     /// What the merchants' data are, in plain words

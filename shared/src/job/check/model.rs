@@ -3,13 +3,15 @@
 use crate::job::{JobSpec, PrivacySpec};
 use crate::model_spec::{
     Architecture, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining, MatrixFactorization,
-    NextItemModel, PARAMETERS_MAX, START_BYTES_MAX, SequenceClassifier, SequenceEncoder,
+    MeasuredFigures, NextItemModel, PARAMETERS_MAX, START_BYTES_MAX, SequenceClassifier, SequenceEncoder,
 };
 use crate::optimizer::UpdateRule;
 use crate::task::Task;
 use crate::wire;
 
 use super::Mistakes;
+
+mod metrics;
 
 /// Most bytes of a job: it has to fit its message of 4 MiB, with the signed offer's own fields.
 const JOB_BYTES_MAX: usize = (4 << 20) - (64 << 10);
@@ -28,6 +30,7 @@ pub(super) fn check(spec: &JobSpec, m: &mut Mistakes) {
         Architecture::ItemStatistics(model) => statistics(model, spec, m),
         Architecture::MatrixFactorization(model) => factorization(model, m),
         Architecture::NextItem(model) => next_item(model, spec, m),
+        Architecture::Metrics(model) => metrics::check(model, spec, m),
         Architecture::LogisticRegression | Architecture::Vector => {}
     }
     fits(spec, m);
@@ -51,6 +54,13 @@ pub(super) fn check(spec: &JobSpec, m: &mut Mistakes) {
 /// Which models answer which tasks.
 fn fits(spec: &JobSpec, m: &mut Mistakes) {
     let (expected, fits) = match (&spec.task, &spec.architecture) {
+        (Task::NextItem(_), Architecture::Metrics(model)) => {
+            ("figures of rankings", matches!(model.figures, MeasuredFigures::Ranking { .. }))
+        }
+        (
+            Task::Tabular { .. } | Task::Repurchase(_) | Task::RepurchaseSequence { .. },
+            Architecture::Metrics(model),
+        ) => ("figures of predictions", matches!(model.figures, MeasuredFigures::Predictions { .. })),
         (Task::Dummy { .. }, model) => ("a bare vector for a dummy task", *model == Architecture::Vector),
         (Task::Tabular { .. } | Task::Repurchase(_), model) => (
             "\"logistic_regression\" or \"mlp\"",
@@ -122,6 +132,23 @@ fn sequence(model: &SequenceClassifier, spec: &JobSpec, m: &mut Mistakes) {
     training(&model.training, spec, m);
 }
 
+/// What jobs ask for whose sums are read, not trained with.
+fn adds_up(spec: &JobSpec, m: &mut Mistakes) {
+    let sgd = matches!(spec.optimizer.rule, UpdateRule::Sgd { momentum } if momentum == 0.0);
+    m.require(
+        sgd && spec.optimizer.average_last_rounds == 0,
+        "optimizer",
+        "\"sgd\" without momentum and averages, because statistics are added up",
+        spec.optimizer,
+    );
+    m.require(
+        spec.adaptive_clip.is_none(),
+        "clipping.adaptive",
+        "nothing, because statistics have a constant clip",
+        spec.adaptive_clip,
+    );
+}
+
 fn statistics(model: &ItemStatistics, spec: &JobSpec, m: &mut Mistakes) {
     m.require(
         model.items_kept >= 1 && model.items_kept <= model.items.min(16_384),
@@ -147,19 +174,7 @@ fn statistics(model: &ItemStatistics, spec: &JobSpec, m: &mut Mistakes) {
         "at least 2: one for the popularity, the others for the co-occurrence",
         spec.rounds,
     );
-    let sgd = matches!(spec.optimizer.rule, UpdateRule::Sgd { momentum } if momentum == 0.0);
-    m.require(
-        sgd && spec.optimizer.average_last_rounds == 0,
-        "optimizer",
-        "\"sgd\" without momentum and averages, because statistics are added up",
-        spec.optimizer,
-    );
-    m.require(
-        spec.adaptive_clip.is_none(),
-        "clipping.adaptive",
-        "nothing, because statistics have a constant clip",
-        spec.adaptive_clip,
-    );
+    adds_up(spec, m);
     let number = |x: f64| x >= 0.0 && x.is_finite();
     let (legal, neighbours) = match model.ranking {
         ItemRanking::Ease { ridge, ridge_deviations, threshold_deviations } => {

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 
 use crate::catalogue::Catalogue;
+use crate::digest::Digest;
 use crate::model_spec::{
     Activation, Architecture, Diagonal, ItemEncoder, ItemRanking, ItemStatistics, LocalTraining,
-    MatrixFactorization, NextItemModel, SequenceClassifier, SequenceEncoder, SequenceShape,
+    MatrixFactorization, MeasuredFigures, Metrics, NextItemModel, SequenceClassifier, SequenceEncoder,
+    SequenceShape,
 };
 use crate::task::{NextItemSpec, Task};
 
@@ -39,6 +41,20 @@ pub(super) enum RawModel {
         diagonal: Diagonal,
         ranking: RawRanking,
     },
+    Metrics {
+        of_job: Digest,
+        of_model: Digest,
+        k: Option<u32>,
+        bins: Option<u32>,
+        groups: Option<Vec<u32>>,
+    },
+}
+
+impl RawModel {
+    /// Whether the job file may leave its clip and its optimiser out: they follow from the figures.
+    pub(super) fn is_metrics(&self) -> bool {
+        matches!(self, RawModel::Metrics { .. })
+    }
 }
 
 /// Sizes of a network; a kind refuses those it has no use for.
@@ -97,6 +113,13 @@ pub(super) enum RawRanking {
     Popularity,
 }
 
+/// Recommendations that are judged where a metrics job does not say.
+const K: u32 = 10;
+/// Bins of chance where it does not say.
+const BINS: u32 = 20;
+/// Activity groups where it does not say.
+const GROUPS: [u32; 6] = [0, 1, 2, 5, 10, 20];
+
 fn one() -> f64 {
     1.0
 }
@@ -116,6 +139,18 @@ pub(super) fn architecture(raw: Option<RawModel>, task: &Task, mistakes: &mut Mi
         (_, Task::Dummy { .. }) => {
             mistakes.0.push("model: a dummy task has none; remove the table".into());
             Architecture::Vector
+        }
+        (RawModel::Metrics { of_job, of_model, k, bins, groups }, task) => {
+            let figures = match task {
+                Task::NextItem(_) => MeasuredFigures::Ranking { k: k.unwrap_or(K) },
+                _ => MeasuredFigures::Predictions { bins: bins.unwrap_or(BINS) },
+            };
+            let ranks = matches!(figures, MeasuredFigures::Ranking { .. });
+            let nothing = "nothing, figures of this task have no use for it";
+            mistakes.require(ranks || k.is_none(), "model.k", nothing, k);
+            mistakes.require(!ranks || bins.is_none(), "model.bins", nothing, bins);
+            let groups = groups.unwrap_or_else(|| GROUPS.to_vec());
+            Architecture::Metrics(Metrics { job: of_job, model: of_model, figures, groups })
         }
         (RawModel::LogisticRegression, _) => Architecture::LogisticRegression,
         (RawModel::Mlp { hidden, activation }, _) => Architecture::Mlp { hidden, activation },
