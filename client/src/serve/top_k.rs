@@ -115,7 +115,7 @@ impl Ord for Number {
 
 impl Floor {
     fn new(k: usize) -> Self {
-        Floor { k, greatest: BinaryHeap::with_capacity(k + 1) }
+        Floor { k, greatest: BinaryHeap::with_capacity(k) }
     }
 
     /// The k-th greatest so far; minus infinity while there are fewer.
@@ -127,11 +127,12 @@ impl Floor {
     }
 
     fn add(&mut self, number: f32) {
-        if self.greatest.len() < self.k || number > self.value() {
+        if self.greatest.len() < self.k {
             self.greatest.push(Reverse(Number(number)));
-            if self.greatest.len() > self.k {
-                self.greatest.pop();
-            }
+        } else if number > self.value()
+            && let Some(mut least) = self.greatest.peek_mut()
+        {
+            *least = Reverse(Number(number));
         }
     }
 }

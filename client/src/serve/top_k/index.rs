@@ -29,6 +29,8 @@ const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 const UNDERFLOW: f64 = 7.888_609_052_210_118e-31;
 /// Rounding up in f64 and to f32.
 const UPWARDS: f64 = 1.0 + 1e-5;
+/// Candidates that a scan for ten has room for at once.
+const CANDIDATES: usize = 128;
 
 /// How scores are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,7 +264,11 @@ impl DotIndex {
 
     /// Everything that may be among the `k` best.
     fn scan(&self, query: &Query, k: usize, allows: &impl Fn(u32) -> bool) -> Vec<Candidate> {
-        let mut sieve = Sieve { floor: Floor::new(k), least: f32::NEG_INFINITY, candidates: vec![] };
+        let mut sieve = Sieve {
+            floor: Floor::new(k),
+            least: f32::NEG_INFINITY,
+            candidates: Vec::with_capacity(CANDIDATES),
+        };
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = self.simd {
             simd.vectorize(ScanV3 { simd, index: self, query, sieve: &mut sieve, allows });
@@ -299,10 +305,15 @@ impl DotIndex {
     ) {
         let bound = self.bound(block, query);
         let needed = sieve.least;
-        if !approximate.iter().fold(false, |any, value| any | (*value + bound >= needed)) {
-            return;
+        let mut places = 0u32;
+        for (place, value) in approximate.iter().enumerate() {
+            places |= u32::from(*value + bound >= needed) << place;
         }
-        for (place, value) in approximate.iter().copied().enumerate() {
+        // Only where a bit is set: most blocks have none, and of the others most places none.
+        while places != 0 {
+            let place = places.trailing_zeros() as usize;
+            places &= places - 1;
+            let value = approximate[place];
             let item = block * BLOCK + place;
             let most = value + bound;
             if most >= sieve.least && item < self.items && allows(item as u32) {
