@@ -130,6 +130,9 @@ fn verdicts_are_exit_codes_and_wrong_usage_is_none() {
     expect(0, &["verify", "--help"]);
     expect(1, &["verify", &desk.text("no-such-file")]);
     let (_, errors) = expect(1, &["export", &desk.text("nothing"), "--out", &desk.text("out")]);
+    assert!(errors.contains("nothing: expected the folder `ledger`"), "{errors}");
+    fs::create_dir(desk.path("empty")).expect("a folder");
+    let (_, errors) = expect(1, &["export", &desk.text("empty"), "--out", &desk.text("out")]);
     assert!(errors.contains("start the client once"), "{errors}");
 }
 

@@ -25,6 +25,12 @@ pub enum GatherError {
     /// A file could not be read, or the journal is damaged.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// There is no such folder.
+    #[error("{}: expected the folder `ledger` of a client or a server, found none", dir.display())]
+    NoFolder {
+        /// What was given.
+        dir: PathBuf,
+    },
     /// It never met its federation.
     #[error("{}: expected the file \"{file}\", found none: start the client once, so that it connects to its federation and signs a checkpoint", dir.display())]
     Missing {
@@ -86,6 +92,9 @@ pub fn gather(folder: &LedgerFolder) -> Result<Gathered, GatherError> {
 
 fn read(folder: &LedgerFolder) -> Result<Gathered, GatherError> {
     let dir = || folder.dir().to_path_buf();
+    if !folder.dir().is_dir() {
+        return Err(GatherError::NoFolder { dir: dir() });
+    }
     let missing = |file| GatherError::Missing { dir: dir(), file };
     let newest = folder.checkpoint()?.ok_or_else(|| missing("checkpoint"))?;
     let journal = folder.journal()?;

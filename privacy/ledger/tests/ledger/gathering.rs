@@ -110,3 +110,11 @@ fn what_is_missing_is_named() {
     assert!(gather(&LedgerFolder::at(nothing.path())).is_err());
     assert_eq!(fs::read_dir(nothing.path()).expect("reads").count(), 0, "nothing is made");
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = gather(&LedgerFolder::at(&dir.path().join("ledgers"))).expect_err("nothing is there");
+    assert!(matches!(error, GatherError::NoFolder { .. }), "{error}");
+    assert!(error.to_string().contains("ledgers: expected the folder"), "{error}");
+}
