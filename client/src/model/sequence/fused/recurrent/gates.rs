@@ -28,6 +28,20 @@ pub(in super::super::super) trait Cell: Send + Sync + 'static {
     );
 }
 
+/// The parts of a slice that are `width` long. Cut before a loop over them, they need no check in it, and the compiler can use
+/// vector instructions.
+#[inline(always)]
+fn parts<const N: usize, T>(all: &[T], width: usize) -> [&[T]; N] {
+    std::array::from_fn(|part| &all[part * width..][..width])
+}
+
+/// [`parts`] to write to.
+#[inline(always)]
+fn parts_mut<T, const N: usize>(all: &mut [T], width: usize) -> [&mut [T]; N] {
+    let mut rest = all;
+    std::array::from_fn(|_| rest.split_off_mut(..width).unwrap_or_default())
+}
+
 /// Gates reset r, update z, new n: h' = (1 − z)·n + z·h with n = tanh(inputs + r·by_state).
 pub(in super::super::super) struct Gru;
 
@@ -39,13 +53,16 @@ impl Cell for Gru {
 
     fn forward<T: Real>(inputs: &[T], by_state: &[T], old: &[T], new: &mut [T], kept: &mut [T]) {
         let width = old.len();
+        let [r_in, z_in, n_in] = parts(inputs, width);
+        let [r_by, z_by, n_by] = parts(by_state, width);
+        let [r_out, z_out, n_out, part] = parts_mut(kept, width);
+        let new = &mut new[..width];
         for i in 0..width {
-            let (r_at, z_at, n_at) = (i, width + i, 2 * width + i);
-            let r = (inputs[r_at] + by_state[r_at]).sigmoid();
-            let z = (inputs[z_at] + by_state[z_at]).sigmoid();
-            let n = (inputs[n_at] + r * by_state[n_at]).tanh();
+            let r = (r_in[i] + r_by[i]).sigmoid();
+            let z = (z_in[i] + z_by[i]).sigmoid();
+            let n = (n_in[i] + r * n_by[i]).tanh();
             new[i] = (T::one() - z) * n + z * old[i];
-            (kept[r_at], kept[z_at], kept[n_at], kept[3 * width + i]) = (r, z, n, by_state[n_at]);
+            (r_out[i], z_out[i], n_out[i], part[i]) = (r, z, n, n_by[i]);
         }
     }
 
@@ -58,15 +75,17 @@ impl Cell for Gru {
         by_state: &mut [T],
     ) {
         let width = old.len();
+        let [r, z, n, part] = parts(kept, width);
+        let [r_in, z_in, n_in] = parts_mut(by_inputs, width);
+        let [r_by, z_by, n_by] = parts_mut(by_state, width);
+        let carry = &mut carry[..width];
         for i in 0..width {
-            let (r_at, z_at, n_at) = (i, width + i, 2 * width + i);
-            let (r, z, n, part) = (kept[r_at], kept[z_at], kept[n_at], kept[3 * width + i]);
-            let by_n = carry[i] * (T::one() - z) * (T::one() - n * n);
-            let by_r = by_n * part * r * (T::one() - r);
-            let by_z = carry[i] * (old[i] - n) * z * (T::one() - z);
-            (by_inputs[r_at], by_inputs[z_at], by_inputs[n_at]) = (by_r, by_z, by_n);
-            (by_state[r_at], by_state[z_at], by_state[n_at]) = (by_r, by_z, by_n * r);
-            carry[i] *= z;
+            let by_n = carry[i] * (T::one() - z[i]) * (T::one() - n[i] * n[i]);
+            let by_r = by_n * part[i] * r[i] * (T::one() - r[i]);
+            let by_z = carry[i] * (old[i] - n[i]) * z[i] * (T::one() - z[i]);
+            (r_in[i], z_in[i], n_in[i]) = (by_r, by_z, by_n);
+            (r_by[i], z_by[i], n_by[i]) = (by_r, by_z, by_n * r[i]);
+            carry[i] *= z[i];
         }
     }
 }
@@ -81,14 +100,17 @@ impl Cell for Lstm {
 
     fn forward<T: Real>(inputs: &[T], by_state: &[T], old: &[T], new: &mut [T], kept: &mut [T]) {
         let width = old.len() / 2;
+        let [i_in, f_in, g_in, o_in] = parts(inputs, width);
+        let [i_by, f_by, g_by, o_by] = parts(by_state, width);
+        let [_, old_cell] = parts(old, width);
+        let [new, new_cell] = parts_mut(new, width);
+        let [i_out, f_out, g_out, o_out] = parts_mut(kept, width);
         for at in 0..width {
-            let gate = |which: usize| inputs[which * width + at] + by_state[which * width + at];
-            let (i, f, g, o) = (gate(0).sigmoid(), gate(1).sigmoid(), gate(2).tanh(), gate(3).sigmoid());
-            let cell = f * old[width + at] + i * g;
-            (new[at], new[width + at]) = (o * cell.tanh(), cell);
-            for (which, gate) in [i, f, g, o].into_iter().enumerate() {
-                kept[which * width + at] = gate;
-            }
+            let (i, f) = ((i_in[at] + i_by[at]).sigmoid(), (f_in[at] + f_by[at]).sigmoid());
+            let (g, o) = ((g_in[at] + g_by[at]).tanh(), (o_in[at] + o_by[at]).sigmoid());
+            let cell = f * old_cell[at] + i * g;
+            (new[at], new_cell[at]) = (o * cell.tanh(), cell);
+            (i_out[at], f_out[at], g_out[at], o_out[at]) = (i, f, g, o);
         }
     }
 
@@ -101,23 +123,20 @@ impl Cell for Lstm {
         by_state: &mut [T],
     ) {
         let width = old.len() / 2;
+        let [i, f, g, o] = parts(kept, width);
+        let ([_, old_cell], [_, new_cell]) = (parts(old, width), parts(new, width));
+        let [carry, carry_cell] = parts_mut(carry, width);
+        let [i_in, f_in, g_in, o_in] = parts_mut(by_inputs, width);
         for at in 0..width {
-            let gate = |which: usize| kept[which * width + at];
-            let (i, f, g, o) = (gate(0), gate(1), gate(2), gate(3));
-            let squashed = new[width + at].tanh();
-            let by_cell = carry[width + at] + carry[at] * o * (T::one() - squashed * squashed);
+            let squashed = new_cell[at].tanh();
+            let by_cell = carry_cell[at] + carry[at] * o[at] * (T::one() - squashed * squashed);
             let slope = |gate: T| gate * (T::one() - gate);
-            let deltas = [
-                by_cell * g * slope(i),
-                by_cell * old[width + at] * slope(f),
-                by_cell * i * (T::one() - g * g),
-                carry[at] * squashed * slope(o),
-            ];
-            for (which, delta) in deltas.into_iter().enumerate() {
-                by_inputs[which * width + at] = delta;
-                by_state[which * width + at] = delta;
-            }
-            (carry[at], carry[width + at]) = (T::zero(), by_cell * f);
+            i_in[at] = by_cell * g[at] * slope(i[at]);
+            f_in[at] = by_cell * old_cell[at] * slope(f[at]);
+            g_in[at] = by_cell * i[at] * (T::one() - g[at] * g[at]);
+            o_in[at] = carry[at] * squashed * slope(o[at]);
+            (carry[at], carry_cell[at]) = (T::zero(), by_cell * f[at]);
         }
+        by_state[..4 * width].copy_from_slice(&by_inputs[..4 * width]);
     }
 }
