@@ -29,6 +29,7 @@ pub mod model_store;
 pub mod participant;
 pub mod recommend;
 pub mod serve;
+pub mod threads;
 pub mod train;
 pub mod transport;
 

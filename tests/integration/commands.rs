@@ -98,6 +98,28 @@ fn an_error_names_the_file_and_exits_1() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.toml"));
 }
 
+/// The program starts itself over where candle is not told how many threads to use: with the same arguments, and once.
+#[test]
+fn threads_are_a_number_and_a_program_that_starts_over_says_the_same() {
+    let with = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+        for name in ["GUILDHALL_THREADS", "RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+            command.env_remove(name);
+        }
+        let arguments = ["privacy", "epsilon", "--rho", "0.1", "--delta", "1e-6", "--json"];
+        let output = command.args(arguments).envs(variables.iter().copied()).output().expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let over = with(&[]);
+    assert!(over.0 == Some(0) && over.1.contains("epsilon"), "{over:?}");
+    assert_eq!(over, with(&[("GUILDHALL_THREADS", "3")]));
+    assert_eq!(over, with(&[("RAYON_NUM_THREADS", "1"), ("CANDLE_NUM_THREADS", "1")]));
+    let (code, out, error) = with(&[("GUILDHALL_THREADS", "many")]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(error.contains("GUILDHALL_THREADS: expected a number of threads"), "{error}");
+}
+
 #[test]
 fn a_sample_job_has_a_card() {
     for name in ["repurchase_stores.toml", "online_shoppers_mlp.toml"] {

@@ -5,12 +5,11 @@
 pub(super) struct Lane(Option<rayon::ThreadPool>);
 
 impl Lane {
-    /// Where the process has one thread anyway, or another cannot be started, work stays where it is.
+    /// Where products stay on their thread (see [`crate::threads`]), or no thread can be started, work stays where it is.
     pub(super) fn new() -> Self {
-        Lane(match rayon::current_num_threads() {
-            1 => None,
-            _ => rayon::ThreadPoolBuilder::new().num_threads(1).build().ok(),
-        })
+        let spreading = rayon::current_num_threads() > 1 && candle_core::utils::get_num_threads() > 1;
+        let lane = || rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+        Lane(spreading.then(lane).flatten())
     }
 
     pub(super) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {

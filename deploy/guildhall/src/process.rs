@@ -155,7 +155,7 @@ impl LocalFederation {
         let folder = self.client_folder(merchant);
         let mut command = Command::new(own_program()?);
         command.args(["client", "--events", "--config"]).arg(folder.join("client.toml"));
-        for threads in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS", "TOKIO_WORKER_THREADS"] {
+        for threads in [guildhall_client::threads::THREADS, "TOKIO_WORKER_THREADS"] {
             command.env(threads, "1");
         }
         if let Fate::FallsSilent { round } = fate {

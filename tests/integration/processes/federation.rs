@@ -266,7 +266,7 @@ impl Federation {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("RAYON_NUM_THREADS", "1")
+            .env("GUILDHALL_THREADS", "1")
             .envs(halt_at.map(|at| ("GUILDHALL_HALT_AT", at)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
