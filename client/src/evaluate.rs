@@ -13,7 +13,7 @@ mod summary;
 
 pub use calibration::{CalibrationBin, brier_score, calibration_table};
 pub use precision::{Confusion, ThresholdFigures, average_precision};
-pub use summary::{AucSummary, Scored};
+pub use summary::{FigureSummary, Scored};
 
 /// Area under the ROC curve: the chance that a random positive is ranked above a random negative, ties counted half.
 ///

@@ -1,4 +1,4 @@
-//! AUC over merchants. [core]
+//! One figure over merchants. [core]
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ pub struct Scored {
     pub labels: Vec<f32>,
 }
 
-/// AUC per merchant, averaged, and over all rows together.
+/// A figure (AUC, HR@10, NDCG@10) per merchant, averaged, and over all rows together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AucSummary {
+pub struct FigureSummary {
     /// Mean over the merchants that have one.
     pub r#macro: Option<f64>,
     /// Over all merchants' rows together.
@@ -27,8 +27,8 @@ pub struct AucSummary {
     pub per_merchant: BTreeMap<Name, Option<f64>>,
 }
 
-impl AucSummary {
-    /// Summarises what each merchant's rows were given.
+impl FigureSummary {
+    /// The AUC of what each merchant's rows were given.
     pub fn of(scored: &BTreeMap<Name, Scored>) -> Self {
         let per_merchant: BTreeMap<Name, Option<f64>> =
             scored.iter().map(|(name, rows)| (name.clone(), auc(&rows.logits, &rows.labels))).collect();
@@ -36,6 +36,6 @@ impl AucSummary {
         let r#macro = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
         let logits: Vec<f32> = scored.values().flat_map(|rows| rows.logits.iter().copied()).collect();
         let labels: Vec<f32> = scored.values().flat_map(|rows| rows.labels.iter().copied()).collect();
-        AucSummary { r#macro, micro: auc(&logits, &labels), per_merchant }
+        FigureSummary { r#macro, micro: auc(&logits, &labels), per_merchant }
     }
 }

@@ -102,7 +102,7 @@ fn the_summary_averages_merchants_and_pools_rows() {
         (name("one-class"), Scored { logits: vec![9.0], labels: vec![1.0] }),
         (name("empty"), Scored::default()),
     ]);
-    let summary = AucSummary::of(&scored);
+    let summary = FigureSummary::of(&scored);
     assert_eq!(summary.r#macro, Some(0.5));
     // Positives 1, 2, 9 against negatives 0, 3: right are 1>0, 2>0, 9>0, 9>3.
     assert_eq!(summary.micro, Some(4.0 / 6.0));

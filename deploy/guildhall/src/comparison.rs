@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use guildhall_client::data::observations::{Observations, Splits};
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::Scored;
 use guildhall_client::train::baseline::{Baseline, FinalFit, Tuning};
 use guildhall_shared::id::Name;
@@ -13,19 +13,19 @@ use serde::Serialize;
 
 use crate::federated::Merchants;
 
-/// AUC of each way to a model.
+/// A figure of each way to a model.
 #[derive(Clone, Debug, Serialize)]
-pub struct AucTable {
+pub struct FiguresByMethod {
     /// Each merchant's own logistic regression, tuned on its validation rows, without privacy.
-    pub local_only: AucSummary,
+    pub local_only: FigureSummary,
     /// The federated model without privacy.
-    pub federated_plain: AucSummary,
+    pub federated_plain: FigureSummary,
     /// The federated model with privacy; absent for a job without.
-    pub federated_private: Option<AucSummary>,
+    pub federated_private: Option<FigureSummary>,
     /// Mean of the two logits: the merchant's own and the federated one (with privacy where there is any).
-    pub blend: AucSummary,
+    pub blend: FigureSummary,
     /// One logistic regression on everybody's rows together: what the federation avoids. For reference only.
-    pub pooled: AucSummary,
+    pub pooled: FigureSummary,
 }
 
 /// The baselines that need no federation.
@@ -57,14 +57,14 @@ impl Baselines {
         &self,
         without_privacy: &BTreeMap<Name, Scored>,
         with_privacy: Option<&BTreeMap<Name, Scored>>,
-    ) -> AucTable {
+    ) -> FiguresByMethod {
         let released = with_privacy.unwrap_or(without_privacy);
-        AucTable {
-            local_only: AucSummary::of(&self.local),
-            federated_plain: AucSummary::of(without_privacy),
-            federated_private: with_privacy.map(AucSummary::of),
-            blend: AucSummary::of(&blend(&self.local, released)),
-            pooled: AucSummary::of(&self.pooled),
+        FiguresByMethod {
+            local_only: FigureSummary::of(&self.local),
+            federated_plain: FigureSummary::of(without_privacy),
+            federated_private: with_privacy.map(FigureSummary::of),
+            blend: FigureSummary::of(&blend(&self.local, released)),
+            pooled: FigureSummary::of(&self.pooled),
         }
     }
 }

@@ -25,7 +25,7 @@ use rayon::prelude::*;
 
 use crate::bench::Spread;
 use crate::cli::{DemoArgs, DemoTask};
-use crate::comparison::AucTable;
+use crate::comparison::FiguresByMethod;
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, Merchants};
 use crate::folder::Folder;
@@ -94,7 +94,7 @@ fn is_private(job: &JobSpec) -> bool {
 fn report(
     market: &Market,
     draws: &Draws,
-    tables: &[AucTable],
+    tables: &[FiguresByMethod],
     outcome: &Outcome,
     started: Instant,
 ) -> Result<DemoReport, CommandError> {
@@ -136,7 +136,7 @@ fn picture(
     market: &Market,
     merchants: &Merchants,
     outcome: &Outcome,
-    table: &AucTable,
+    table: &FiguresByMethod,
 ) -> Result<String, CommandError> {
     let job = market.job();
     let auc: Vec<Option<f64>> = outcome

@@ -13,7 +13,7 @@ use guildhall_client::data::{self, DataConfig};
 use guildhall_client::evaluate::activity::ActivityGroups;
 use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::{ListFigures, PROTOCOL, RankingFigures};
-use guildhall_client::evaluate::{AucSummary, best_f1, calibration_error, log_loss};
+use guildhall_client::evaluate::{FigureSummary, best_f1, calibration_error, log_loss};
 use guildhall_client::folder::read;
 use guildhall_client::model_store::{FineTunedCopy, ModelStore, StoredModel};
 use guildhall_client::recommend::blend::top;
@@ -22,7 +22,7 @@ use guildhall_shared::job::JobSpec;
 use guildhall_shared::wire;
 use serde::Serialize;
 
-use crate::comparison::{AucTable, Baselines as LabelBaselines};
+use crate::comparison::{Baselines as LabelBaselines, FiguresByMethod};
 use crate::error::{CommandError, Context as _};
 use crate::federated;
 use crate::fine_tune::{CopyFigures, copy_of};
@@ -61,7 +61,7 @@ pub enum Figures {
 #[derive(Debug, Serialize)]
 pub struct LabelFigures {
     /// AUC of each way to a model; of federated models the released one alone is known here.
-    pub auc: AucTable,
+    pub auc: FiguresByMethod,
     /// Mean binary cross entropy, in nats.
     pub log_loss: Option<f64>,
     /// Expected calibration error over ten bins.
@@ -81,9 +81,9 @@ pub struct RankingEvaluation {
     /// How the figures came about.
     pub protocol: &'static str,
     /// Share of shoppers whose held-out item is among the first ten.
-    pub hr_at_10: AucTable,
+    pub hr_at_10: FiguresByMethod,
     /// Normalised discounted cumulative gain at ten.
-    pub ndcg_at_10: AucTable,
+    pub ndcg_at_10: FiguresByMethod,
     /// Mean reciprocal rank of the released model.
     pub mrr: Option<f64>,
     /// What the released model's lists are like.
@@ -301,7 +301,7 @@ impl Evaluation {
             "{}, version {}: {}\n{} on its own held-out rows: {} shoppers\n\n",
             self.job, self.version, self.privacy, self.merchant, self.shoppers
         );
-        let micro = |summary: &AucSummary| figure(summary.micro);
+        let micro = |summary: &FigureSummary| figure(summary.micro);
         let (mut rows, groups, mut rest, copy) = match &self.figures {
             Figures::Labels(found) => {
                 let rows = vec![
@@ -319,7 +319,7 @@ impl Evaluation {
                 (rows, &found.by_activity, rest, &found.fine_tuned)
             }
             Figures::Ranking(found) => {
-                let row = |name: &str, pick: fn(&AucTable) -> &AucSummary| {
+                let row = |name: &str, pick: fn(&FiguresByMethod) -> &FigureSummary| {
                     vec![name.to_string(), micro(pick(&found.ndcg_at_10)), micro(pick(&found.hr_at_10))]
                 };
                 let rows = vec![

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use guildhall_client::data::observations::Splits;
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::Scored;
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::participation::{Participation, ParticipationKey};
@@ -245,8 +245,8 @@ pub fn score(
 }
 
 /// AUC of a model on every merchant's test rows.
-pub fn auc(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<AucSummary, CommandError> {
-    Ok(AucSummary::of(&score(job, weights, merchants)?))
+pub fn auc(job: &JobSpec, weights: &[f64], merchants: &Merchants) -> Result<FigureSummary, CommandError> {
+    Ok(FigureSummary::of(&score(job, weights, merchants)?))
 }
 
 #[cfg(test)]

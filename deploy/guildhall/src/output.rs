@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::paired::Difference;
 use serde::Serialize;
 
@@ -67,7 +67,8 @@ pub fn simulated(result: &Simulation) -> String {
 }
 
 fn labels(result: &Simulated) -> String {
-    let row = |name: &str, auc: &AucSummary| vec![name.to_string(), figure(auc.r#macro), figure(auc.micro)];
+    let row =
+        |name: &str, auc: &FigureSummary| vec![name.to_string(), figure(auc.r#macro), figure(auc.micro)];
     let mut rows = vec![vec!["AUC on the test rows".into(), "macro".into(), "micro".into()]];
     rows.push(row("local only, without privacy", &result.auc.local_only));
     rows.push(row("federated, without privacy", &result.auc.federated_plain));

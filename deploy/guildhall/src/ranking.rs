@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use guildhall_client::data::sequences::{Held, Sequences};
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::paired::{Difference, mean_difference};
 use guildhall_client::evaluate::ranking::{RankingFigures, rank};
 use guildhall_client::model::DeviceChoice;
@@ -18,7 +18,7 @@ use guildhall_shared::model_state::ModelState;
 use guildhall_shared::round_parameters::RoundParameters;
 use rayon::prelude::*;
 
-use crate::comparison::AucTable;
+use crate::comparison::FiguresByMethod;
 use crate::error::{CommandError, Context as _};
 
 /// Recommendations that are judged.
@@ -220,8 +220,8 @@ pub struct RanksByMethod {
 
 impl RanksByMethod {
     /// One figure, by method and merchant.
-    pub fn table(&self, pick: fn(&RankingFigures) -> f64) -> AucTable {
-        AucTable {
+    pub fn table(&self, pick: fn(&RankingFigures) -> f64) -> FiguresByMethod {
+        FiguresByMethod {
             local_only: summary(&self.local_only, pick),
             federated_plain: summary(&self.federated_plain, pick),
             federated_private: self.federated_private.as_ref().map(|ranks| summary(ranks, pick)),
@@ -241,13 +241,13 @@ impl RanksByMethod {
     }
 }
 
-fn summary(ranks: &Ranks, pick: fn(&RankingFigures) -> f64) -> AucSummary {
+fn summary(ranks: &Ranks, pick: fn(&RankingFigures) -> f64) -> FigureSummary {
     let figure = |ranks: &[Option<u32>]| RankingFigures::mean(ranks, K).map(|figures| pick(&figures));
     let per_merchant: BTreeMap<Name, Option<f64>> =
         ranks.iter().map(|(name, ranks)| (name.clone(), figure(ranks))).collect();
     let known: Vec<f64> = per_merchant.values().flatten().copied().collect();
     let all: Vec<Option<u32>> = ranks.values().flatten().copied().collect();
-    AucSummary {
+    FigureSummary {
         r#macro: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
         micro: figure(&all),
         per_merchant,

@@ -5,7 +5,7 @@ mod items;
 use std::path::Path;
 
 use guildhall_client::data::{SimulationConfig, load_by_merchant};
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::paired::{Difference, mean_difference};
 use guildhall_privacy::accountant::Calibration;
 use guildhall_privacy::plan::{PlanReport, Verdict};
@@ -13,7 +13,7 @@ use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec};
 use guildhall_shared::model_spec::Architecture;
 use serde::Serialize;
 
-use crate::comparison::{AucTable, Baselines};
+use crate::comparison::{Baselines, FiguresByMethod};
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, Merchants, NoiseMode};
 use crate::job_file::JobFile;
@@ -48,7 +48,7 @@ pub struct Simulated {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<[f64; 2]>,
     /// AUC of each way to a model.
-    pub auc: AucTable,
+    pub auc: FiguresByMethod,
     /// Macro AUC of the released model less that of merchants' own, with a 95 % interval over merchants.
     pub released_less_local: Option<Difference>,
     /// Macro AUC of the blend less that of merchants' own, with a 95 % interval over merchants.
@@ -58,7 +58,7 @@ pub struct Simulated {
 }
 
 /// Mean over merchants of one AUC less another, over those that have both.
-fn over_merchants(first: &AucSummary, second: &AucSummary) -> Option<Difference> {
+fn over_merchants(first: &FigureSummary, second: &FigureSummary) -> Option<Difference> {
     let both =
         first.per_merchant.iter().filter_map(|(name, a)| Some(((*a)?, (*second.per_merchant.get(name)?)?)));
     let (first, second): (Vec<f64>, Vec<f64>) = both.unzip();

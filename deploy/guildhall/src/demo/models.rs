@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use guildhall_client::evaluate::{AucSummary, Scored};
+use guildhall_client::evaluate::{FigureSummary, Scored};
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::model_state::ModelState;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::is_private;
 use super::market::Market;
 use super::report::{Newcomer, mean};
-use crate::comparison::{AucTable, Baselines};
+use crate::comparison::{Baselines, FiguresByMethod};
 use crate::error::CommandError;
 use crate::federated::{self, Merchants, NoiseMode};
 
@@ -62,7 +62,11 @@ impl Draws {
     }
 
     /// The table of each draw; the first draw's federated model came from the processes.
-    pub fn tables(&self, job: &JobSpec, from_processes: &ModelState) -> Result<Vec<AucTable>, CommandError> {
+    pub fn tables(
+        &self,
+        job: &JobSpec,
+        from_processes: &ModelState,
+    ) -> Result<Vec<FiguresByMethod>, CommandError> {
         let references: Vec<Reference> =
             self.rows.par_iter().map(|merchants| Reference::of(job, merchants)).collect::<Result<_, _>>()?;
         let table = |draw: usize| {
@@ -94,7 +98,7 @@ impl Draws {
                 merchants.iter().map(pair).partition(|(other, _)| *other == name);
             let model = federated::train(job, &others, NoiseMode::of(job), &mut |_| ())?;
             let federated = federated::auc(job, &model.released(), &alone)?;
-            let own = AucSummary::of(&Baselines::fit(&job.task, &alone).local);
+            let own = FigureSummary::of(&Baselines::fit(&job.task, &alone).local);
             Ok((own.r#macro, federated.r#macro))
         };
         let figures: Vec<_> = self.rows.par_iter().map(one).collect::<Result<_, _>>()?;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Spread;
 use crate::cli::DemoArgs;
-use crate::comparison::AucTable;
+use crate::comparison::FiguresByMethod;
 use crate::data::fetch_movielens;
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, NoiseMode};
@@ -69,8 +69,8 @@ struct RecommendReport {
     epsilon_spent_max: f64,
     verdict: Option<Verdict>,
     protocol: &'static str,
-    hr_at_10: AucTable,
-    ndcg_at_10: AucTable,
+    hr_at_10: FiguresByMethod,
+    ndcg_at_10: FiguresByMethod,
     blend_less_local: Option<Difference>,
     released_less_local: Option<Difference>,
     round_seconds: Spread,
@@ -348,7 +348,7 @@ impl RecommendReport {
         let (ndcg, hr) = (&self.ndcg_at_10, &self.hr_at_10);
         row("each merchant alone", ndcg.local_only.micro, hr.local_only.micro);
         row("together, masked, no noise", ndcg.federated_plain.micro, hr.federated_plain.micro);
-        let private = |t: &AucTable| t.federated_private.as_ref().and_then(|s| s.micro);
+        let private = |t: &FiguresByMethod| t.federated_private.as_ref().and_then(|s| s.micro);
         row(
             &format!("together, {}", self.privacy.split(',').next().unwrap_or_default()),
             private(ndcg),

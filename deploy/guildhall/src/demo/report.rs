@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use guildhall_client::evaluate::AucSummary;
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_shared::id::Name;
 use serde::Serialize;
 
 use super::federation::Killed;
 use super::protection::ProtectionReport;
 use crate::bench::Spread;
-use crate::comparison::AucTable;
+use crate::comparison::FiguresByMethod;
 use crate::output::{figure, table};
 
 /// The object that `demo --json` prints.
@@ -40,7 +40,7 @@ pub struct DemoReport {
     /// The most that any merchant's ledger says was spent, repeated attempts included; absent without privacy.
     pub epsilon_spent_max: Option<f64>,
     /// AUC, mean over the draws.
-    pub auc: AucTable,
+    pub auc: FiguresByMethod,
     /// Macro AUC of each draw.
     pub draws: Vec<DrawMacro>,
     /// What a draw is.
@@ -100,7 +100,7 @@ pub struct DataSource {
 
 impl DrawMacro {
     /// The macro figures of a table.
-    pub fn of(auc: &AucTable) -> Self {
+    pub fn of(auc: &FiguresByMethod) -> Self {
         DrawMacro {
             local_only: auc.local_only.r#macro,
             federated_plain: auc.federated_plain.r#macro,
@@ -118,11 +118,13 @@ pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 }
 
 /// Figure by figure mean over the draws.
-pub fn mean_table(tables: &[AucTable]) -> Option<AucTable> {
-    let all = |pick: fn(&AucTable) -> &AucSummary| mean_summary(&tables.iter().map(pick).collect::<Vec<_>>());
-    let private: Option<Vec<&AucSummary>> =
+pub fn mean_table(tables: &[FiguresByMethod]) -> Option<FiguresByMethod> {
+    let all = |pick: fn(&FiguresByMethod) -> &FigureSummary| {
+        mean_summary(&tables.iter().map(pick).collect::<Vec<_>>())
+    };
+    let private: Option<Vec<&FigureSummary>> =
         tables.iter().map(|table| table.federated_private.as_ref()).collect();
-    Some(AucTable {
+    Some(FiguresByMethod {
         local_only: all(|t| &t.local_only)?,
         federated_plain: all(|t| &t.federated_plain)?,
         federated_private: private.and_then(|summaries| mean_summary(&summaries)),
@@ -131,12 +133,12 @@ pub fn mean_table(tables: &[AucTable]) -> Option<AucTable> {
     })
 }
 
-fn mean_summary(summaries: &[&AucSummary]) -> Option<AucSummary> {
+fn mean_summary(summaries: &[&FigureSummary]) -> Option<FigureSummary> {
     let first = summaries.first()?;
     let per_merchant = first.per_merchant.keys().map(|name| {
         (name.clone(), mean(summaries.iter().map(|s| s.per_merchant.get(name).copied().flatten())))
     });
-    Some(AucSummary {
+    Some(FigureSummary {
         r#macro: mean(summaries.iter().map(|s| s.r#macro)),
         micro: mean(summaries.iter().map(|s| s.micro)),
         per_merchant: per_merchant.collect(),
@@ -199,7 +201,7 @@ impl DemoReport {
         columns.push(("pooled*", &auc.pooled));
         let mut rows = vec![vec!["test AUC".to_string()]];
         rows[0].extend(columns.iter().map(|(name, _)| (*name).to_string()));
-        let mut row = |name: &str, pick: &dyn Fn(&AucSummary) -> Option<f64>| {
+        let mut row = |name: &str, pick: &dyn Fn(&FigureSummary) -> Option<f64>| {
             rows.push(
                 [name.to_string()]
                     .into_iter()

@@ -16,7 +16,7 @@ use guildhall_shared::job::{JobSpec, PrivacySpec};
 use guildhall_shared::model_spec::{Architecture, ItemVectors};
 use serde::Serialize;
 
-use crate::comparison::AucTable;
+use crate::comparison::FiguresByMethod;
 use crate::error::{CommandError, Context as _};
 use crate::federated::{self, NoiseMode};
 use crate::job_file::JobFile;
@@ -55,9 +55,9 @@ pub struct SimulatedRanking {
     /// What the planner said before anything was spent.
     pub verdict: Option<Verdict>,
     /// Share of shoppers whose held-out item is among the first ten.
-    pub hr_at_10: AucTable,
+    pub hr_at_10: FiguresByMethod,
     /// Normalised discounted cumulative gain at ten.
-    pub ndcg_at_10: AucTable,
+    pub ndcg_at_10: FiguresByMethod,
     /// NDCG of the blend less that of the merchants' own models, over all shoppers, with a 95 % interval.
     pub blend_less_local: Option<Difference>,
     /// NDCG of the released model less that of the merchants' own models, over all shoppers, with a 95 % interval.
@@ -168,13 +168,15 @@ impl SimulatedRanking {
     pub fn to_text(&self) -> String {
         let mut rows =
             vec![["", "NDCG@10 macro", "micro", "HR@10 macro", "micro"].map(String::from).to_vec()];
-        let mut row =
-            |name: &str, pick: &dyn Fn(&AucTable) -> Option<guildhall_client::evaluate::AucSummary>| {
-                if let (Some(ndcg), Some(hr)) = (pick(&self.ndcg_at_10), pick(&self.hr_at_10)) {
-                    let figures = [ndcg.r#macro, ndcg.micro, hr.r#macro, hr.micro].map(figure);
-                    rows.push(std::iter::once(name.to_string()).chain(figures).collect());
-                }
-            };
+        let mut row = |name: &str,
+                       pick: &dyn Fn(
+            &FiguresByMethod,
+        ) -> Option<guildhall_client::evaluate::FigureSummary>| {
+            if let (Some(ndcg), Some(hr)) = (pick(&self.ndcg_at_10), pick(&self.hr_at_10)) {
+                let figures = [ndcg.r#macro, ndcg.micro, hr.r#macro, hr.micro].map(figure);
+                rows.push(std::iter::once(name.to_string()).chain(figures).collect());
+            }
+        };
         row("local only, without privacy", &|t| Some(t.local_only.clone()));
         row("federated, without privacy", &|t| Some(t.federated_plain.clone()));
         row("federated, with privacy", &|t| t.federated_private.clone());
