@@ -6,6 +6,7 @@
 //! `--noise` adds a discrete Gaussian sample for every parameter once per step, as each release needs.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use guildhall_client::data::observations::{Observations, ShopperKey};
@@ -24,31 +25,17 @@ struct Options {
 }
 
 fn main() {
-    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        return run_on_one_thread();
-    }
+    guildhall_client::threads::start(Some(NonZeroUsize::MIN)).expect("one thread");
     let options = options();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread can be started");
-    pool.install(|| {
-        for (inputs, hidden, activation) in [
-            (18, vec![64], Activation::Relu),
-            (74, vec![64], Activation::Relu),
-            (35, vec![16], Activation::Tanh),
-            (80, vec![16], Activation::Tanh),
-        ] {
-            measure(&ModelSpec { architecture: Architecture::Mlp { hidden, activation }, inputs }, &options);
-        }
-        measure(&ModelSpec { architecture: Architecture::LogisticRegression, inputs: 80 }, &options);
-    });
-}
-
-/// Starts this program again as merchants are started. Unset, candle also counts the cores anew, by reading
-/// /proc/cpuinfo, for every matrix product.
-fn run_on_one_thread() {
-    let program = std::env::current_exe().expect("this program has a path");
-    let mut child = std::process::Command::new(program);
-    let status = child.args(std::env::args_os().skip(1)).env("RAYON_NUM_THREADS", "1").status();
-    std::process::exit(status.ok().and_then(|status| status.code()).unwrap_or(1));
+    for (inputs, hidden, activation) in [
+        (18, vec![64], Activation::Relu),
+        (74, vec![64], Activation::Relu),
+        (35, vec![16], Activation::Tanh),
+        (80, vec![16], Activation::Tanh),
+    ] {
+        measure(&ModelSpec { architecture: Architecture::Mlp { hidden, activation }, inputs }, &options);
+    }
+    measure(&ModelSpec { architecture: Architecture::LogisticRegression, inputs: 80 }, &options);
 }
 
 fn options() -> Options {

@@ -10,13 +10,14 @@
 //! - `catalogue_epoch`: seconds of one epoch of ordinary training, 12,101 items, 22,363 shoppers, softmax over all items.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use guildhall_client::data::observations::{Observations, ShopperKey};
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::model::DeviceChoice;
 use guildhall_client::train::items::ItemTrainer;
-use guildhall_client::train::ordinary::OrdinaryTraining;
+use guildhall_client::train::ordinary::{OrdinaryTraining, go_on};
 use guildhall_client::train::sequence::SequenceTrainer;
 use guildhall_privacy::parameter::ClippingParameters;
 use guildhall_shared::catalogue::Catalogue;
@@ -46,39 +47,19 @@ impl Options {
 }
 
 fn main() {
-    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        return run_on_one_thread();
-    }
+    guildhall_client::threads::start(Some(NonZeroUsize::MIN)).expect("one thread");
     let options = options();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread can be started");
-    pool.install(|| {
-        let transformer = ItemEncoder::Transformer { blocks: 2, heads: 2, feed_forward: 64 };
-        measure_items("transformer", next_item(transformer), 51, 50, &options);
-        let factorization = MatrixFactorization { items: ITEMS, factors: 64, ridge: 1.0, negatives: 4 };
-        measure_items(
-            "factorization",
-            Architecture::MatrixFactorization(factorization),
-            40,
-            40 * 5,
-            &options,
-        );
-        measure_items("gru_items", next_item(ItemEncoder::Gru), 51, 50, &options);
-        measure_rows("gru", SequenceEncoder::Gru, &options);
-        measure_rows("lstm", SequenceEncoder::Lstm, &options);
-        measure_rows("cnn", SequenceEncoder::Convolution { kernel: 5 }, &options);
-        if options.only.as_ref().is_some_and(|only| only == "catalogue_epoch") {
-            catalogue_epoch();
-        }
-    });
-}
-
-/// Starts this program again as merchants are started. Unset, candle also counts the cores anew, by reading
-/// /proc/cpuinfo, for every matrix product.
-fn run_on_one_thread() {
-    let program = std::env::current_exe().expect("this program has a path");
-    let mut child = std::process::Command::new(program);
-    let status = child.args(std::env::args_os().skip(1)).env("RAYON_NUM_THREADS", "1").status();
-    std::process::exit(status.ok().and_then(|status| status.code()).unwrap_or(1));
+    let transformer = ItemEncoder::Transformer { blocks: 2, heads: 2, feed_forward: 64 };
+    measure_items("transformer", next_item(transformer), 51, 50, &options);
+    let factorization = MatrixFactorization { items: ITEMS, factors: 64, ridge: 1.0, negatives: 4 };
+    measure_items("factorization", Architecture::MatrixFactorization(factorization), 40, 40 * 5, &options);
+    measure_items("gru_items", next_item(ItemEncoder::Gru), 51, 50, &options);
+    measure_rows("gru", SequenceEncoder::Gru, &options);
+    measure_rows("lstm", SequenceEncoder::Lstm, &options);
+    measure_rows("cnn", SequenceEncoder::Convolution { kernel: 5 }, &options);
+    if options.only.as_ref().is_some_and(|only| only == "catalogue_epoch") {
+        catalogue_epoch();
+    }
 }
 
 fn options() -> Options {
@@ -202,7 +183,7 @@ fn catalogue_epoch() {
     let trainer = ItemTrainer::new(&spec, &catalogue(12_101), &DeviceChoice::Cpu, [1; 32]).expect("legal");
     let training = OrdinaryTraining { epochs: 1, learning_rate: 1e-3, batch: 128, seed: 1 };
     let start = Instant::now();
-    black_box(trainer.fit(&weights, &sequences, &training).expect("the shapes fit"));
+    black_box(trainer.fit(&weights, &sequences, &training, &mut go_on).expect("the shapes fit"));
     println!("catalogue_epoch: {:.1} s", start.elapsed().as_secs_f64());
 }
 

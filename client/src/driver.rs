@@ -42,7 +42,6 @@ use guildhall_shared::id::{Name, RoundId};
 use guildhall_shared::identity::IdentityKey;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::secagg::seed::SessionSeed;
-use guildhall_shared::wire;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -50,8 +49,8 @@ use zeroize::Zeroizing;
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::folder::{Access, Membership, read, write_durably};
-use crate::model_store::ModelStore;
+use crate::folder::{Access, Membership, write_durably};
+use crate::model_store::{ModelStore, followed_job};
 use crate::participant::{Participant, Standing};
 use crate::serve::events::EventLog;
 use crate::serve::{Listening, ServedModel, Service};
@@ -303,15 +302,8 @@ impl Client {
 
     /// Serves the newest version that is on disk, before the server is reached.
     fn serve_what_is_there(&mut self) {
-        let path = self.config.folder.followed_job();
-        if !path.exists() {
-            return;
-        }
-        let Some(spec) =
-            read(&path).ok().and_then(|bytes| wire::decode::<JobSpec>(&bytes, wire::OBJECT_BYTES_MAX).ok())
-        else {
-            return;
-        };
+        // A damaged file is written again as soon as the job is offered.
+        let Ok(Some(spec)) = followed_job(&self.config.folder) else { return };
         let label = report::label(&spec);
         let newest =
             ModelStore::open(&self.config.folder.models(&spec.digest()), &spec).and_then(|mut s| s.newest());

@@ -25,7 +25,7 @@ use guildhall_shared::model_state::ModelState;
 use crate::folder::{Access, FolderError, create_private, read, write_durably};
 
 pub use fine_tuned::{CopyStore, FineTunedCopy};
-pub use kept_job::{keep_job, kept_job, kept_jobs};
+pub use kept_job::{followed_job, keep_job, kept_job, kept_jobs};
 pub use pin::{Pin, pin_path, read_pin, write_pin};
 
 /// Bytes of versions kept; older ones are removed.

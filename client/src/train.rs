@@ -18,6 +18,7 @@ mod private_stream;
 pub mod sequence;
 mod slots;
 pub mod statistics;
+mod sum;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -34,6 +35,8 @@ use crate::model::{DeviceChoice, DeviceError};
 use batch::{Batch, copy_rows};
 use contribution::ContributionSink;
 pub use job::{JobTrainer, TrainingData};
+use lane::Lane;
+use sum::{check_clipping, check_weights, sum_of};
 
 /// Fewest rows that another thread is started for.
 const ROWS_PER_THREAD_MIN: usize = 4 * BATCH_ROWS;
@@ -43,9 +46,7 @@ pub struct Trainer {
     spec: ModelSpec,
     parameters: usize,
     device: Device,
-    /// One thread on which matrix products cannot spread: for small models spreading is slower. None where the
-    /// process has one thread anyway, or where it could not be started.
-    lane: Option<rayon::ThreadPool>,
+    lane: Lane,
     idle: Mutex<Vec<Batch>>,
 }
 
@@ -132,12 +133,13 @@ impl Trainer {
         if layer_shapes(spec).iter().any(|shape| shape.inputs == 0 || shape.outputs == 0) {
             return Err(TrainError::EmptyLayer);
         }
-        let lane = match rayon::current_num_threads() {
-            1 => None,
-            _ => rayon::ThreadPoolBuilder::new().num_threads(1).build().ok(),
-        };
-        let parameters = spec.parameter_count();
-        Ok(Trainer { spec: spec.clone(), parameters, device: device.open()?, lane, idle: Mutex::default() })
+        Ok(Trainer {
+            spec: spec.clone(),
+            parameters: spec.parameter_count(),
+            device: device.open()?,
+            lane: Lane::new(),
+            idle: Mutex::default(),
+        })
     }
 
     /// The clipped, quantised sum of the contributions of all shoppers that enter, and behind it the sum of what each says
@@ -160,15 +162,9 @@ impl Trainer {
         enters: &(dyn Fn(ShopperKey) -> bool + Sync),
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        if clipping.parameters() != self.parameters {
-            return Err(TrainError::Clipping { expected: self.parameters, found: clipping.parameters() });
-        }
+        check_clipping(self.parameters, clipping)?;
         let sums = self.contributions(weights, observations, enters, &|| ShopperSum::new(clipping))?;
-        let total = sums.into_iter().reduce(|mut total, sum| {
-            total.merge(sum);
-            total
-        });
-        Ok(total.unwrap_or_else(|| ShopperSum::new(clipping)).finish())
+        Ok(sum_of(sums, clipping))
     }
 
     /// The logit of every row, computed in batches of the training shape: a row's logit does not depend on the others.
@@ -228,9 +224,7 @@ impl Trainer {
     }
 
     fn check_public(&self, weights: &[f64], observations: &Observations) -> Result<(), TrainError> {
-        if weights.len() != self.parameters {
-            return Err(TrainError::Weights { expected: self.parameters, found: weights.len() });
-        }
+        check_weights(self.parameters, weights)?;
         if observations.inputs != self.spec.inputs {
             return Err(TrainError::Inputs { expected: self.spec.inputs, found: observations.inputs });
         }
@@ -245,9 +239,9 @@ impl Trainer {
     }
 
     fn on_one_thread<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.lane {
-            Some(lane) if self.device.is_cpu() => lane.install(work),
-            _ => work(),
+        match self.device.is_cpu() {
+            true => self.lane.run(work),
+            false => work(),
         }
     }
 

@@ -262,9 +262,7 @@ impl ModePlan {
             masked: parameters.secagg.as_ref().map(masked_plan),
             verdict: match &statistics {
                 Some(statistics) => statistics.verdict(),
-                None if matches!(job.architecture, Architecture::Metrics(_)) => {
-                    Verdict::of_figures(noise_over_clip, noise)
-                }
+                None if !job.architecture.releases_model() => Verdict::of_figures(noise_over_clip, noise),
                 None => {
                     let share = aligned_share(job);
                     Verdict::new(job, noise_over_clip / share, noise / share)

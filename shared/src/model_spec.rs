@@ -56,6 +56,13 @@ pub enum Architecture {
     Metrics(Metrics),
 }
 
+impl Architecture {
+    /// Whether a job with it releases a model of its own. Metrics are figures of one that another job released.
+    pub fn releases_model(&self) -> bool {
+        !matches!(self, Architecture::Metrics(_))
+    }
+}
+
 /// How contributions come from rows, where that is more than one gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocalTraining {

@@ -94,7 +94,7 @@ pub(super) fn adversary(mode: RoundMode, plan: Option<&ModePlan>) -> String {
 /// What the model is for.
 pub(super) fn intended_use(job: &JobSpec) -> Vec<String> {
     let by_task = match &job.task {
-        _ if matches!(job.architecture, Architecture::Metrics(_)) => {
+        _ if !job.architecture.releases_model() => {
             "To tell merchants how good a model is that another job released. It answers nothing itself."
         }
         Task::Tabular { .. } => "To rank rows like those it was trained on by their chance of the outcome.",

@@ -8,9 +8,7 @@ use guildhall_shared::digest::Digest;
 use guildhall_shared::id::RoundId;
 use guildhall_shared::job::JobSpec;
 use guildhall_shared::message::{ServerMessage, UpdateHeader};
-use guildhall_shared::model_spec::Architecture;
 use guildhall_shared::model_state::ModelState;
-use guildhall_shared::wire;
 
 use super::books::blocking;
 use super::contribution::{ContributionError, Contributor, seal};
@@ -23,7 +21,6 @@ use super::{Client, OpenJob, Sealed, report};
 use crate::data::load_items;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::folder::{Access, write_durably};
 use crate::model_store::{ModelStore, Retention, StoredModel, keep_job};
 use crate::participant::{Input, Output, Permission, Report, ReserveOrder, TrainOrder};
 use crate::serve::ServedModel;
@@ -170,12 +167,6 @@ impl Client {
         let opened = blocking(move || {
             let mut store = ModelStore::open(&folder.models(&digest), &of)?;
             keep_job(&folder, &of)?;
-            // Nothing is served of metrics: what they measure goes on to be.
-            if let Ok(bytes) = wire::encode(&*of)
-                && !is_metrics(&of)
-            {
-                write_durably(&folder.followed_job(), &bytes, Access::Shared)?;
-            }
             let newest = store.newest()?;
             Ok::<_, ClientError>(Opened { store, newest, contributor: open(&of, digest) })
         });
@@ -233,7 +224,9 @@ impl Client {
 
     /// Serves a version; one that takes long to prepare as soon as it is.
     fn publish(&self, version: u32, model: Digest, state: &Arc<ModelState>) {
-        let Some(job) = self.job.as_ref().filter(|job| !is_metrics(&job.spec)) else { return };
+        let Some(job) = self.job.as_ref().filter(|job| job.spec.architecture.releases_model()) else {
+            return;
+        };
         // What is to be had at once is served at once where nothing else is.
         if job.spec.task.items().is_none() || self.service.newest().is_none() {
             publish(&self.service, ServedModel::new(&job.spec, &job.label, version, model, state));
@@ -297,16 +290,12 @@ impl Client {
     }
 
     fn note_epsilon(&self) {
-        // ε is shown beside the model that is served, and of metrics none is.
+        // ε is shown beside the model that is served.
         let served = self.service.newest().map(|model| model.job.clone());
-        let followed = self.job.as_ref().filter(|job| !is_metrics(&job.spec)).map(|job| &job.spec.name);
+        let answering = self.job.as_ref().filter(|job| job.spec.architecture.releases_model());
+        let followed = answering.map(|job| &job.spec.name);
         self.books.note_epsilon(&self.service, followed.or(served.as_ref()));
     }
-}
-
-/// Whether a job releases figures in place of a model.
-fn is_metrics(spec: &JobSpec) -> bool {
-    matches!(spec.architecture, Architecture::Metrics(_))
 }
 
 /// Whether an input takes milliseconds to seconds to decide upon: signatures, key agreements, whole vectors.

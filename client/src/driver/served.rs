@@ -8,15 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use guildhall_shared::digest::Digest;
 use guildhall_shared::job::JobSpec;
-use guildhall_shared::wire;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::report;
 use crate::config::{ClientConfig, Experiment};
 use crate::error::ClientError;
-use crate::folder::{Folder, FolderError, read};
-use crate::model_store::{CopyStore, ModelStore, Pin, pin_path, read_pin, write_pin};
+use crate::folder::Folder;
+use crate::model_store::{CopyStore, ModelStore, Pin, followed_job, pin_path, read_pin, write_pin};
 use crate::serve::arms::Challenger;
 use crate::serve::{ServedModel, Service};
 
@@ -95,12 +94,8 @@ pub(super) fn merchants(folder: &Folder) -> u32 {
 
 /// The job whose models are served.
 fn followed(folder: &Folder) -> Result<(JobSpec, Digest), ClientError> {
-    let path = folder.followed_job();
-    if !path.exists() {
-        return Err(ClientError::NothingToServe { dir: folder.path().to_path_buf() });
-    }
-    let spec: JobSpec = wire::decode(&read(&path)?, wire::OBJECT_BYTES_MAX)
-        .map_err(|_| FolderError::Content { path, expected: "the job that is followed" })?;
+    let nothing = || ClientError::NothingToServe { dir: folder.path().to_path_buf() };
+    let spec = followed_job(folder)?.ok_or_else(nothing)?;
     let digest = spec.digest();
     Ok((spec, digest))
 }

@@ -1,4 +1,5 @@
-//! The jobs whose versions are kept, each beside them: what a version is asked, and by whom it is measured later.
+//! The jobs whose versions are kept, each beside them, and the one of them that is served: what a version is asked, and by
+//! whom it is measured later.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,14 +10,32 @@ use guildhall_shared::wire;
 
 use crate::folder::{Access, Folder, FolderError, read, write_durably};
 
-/// Keeps a job that is followed, in the folder of its versions.
+/// Keeps a job that is followed, in the folder of its versions. From here on its newest version is what the client serves,
+/// unless it is a metrics job: that is followed beside what is served.
 ///
 /// # Errors
 /// [`FolderError`].
 pub fn keep_job(folder: &Folder, spec: &JobSpec) -> Result<(), FolderError> {
-    let path = folder.kept_job(&spec.digest());
     // A job that was checked has an encoding.
-    wire::encode(spec).map_or(Ok(()), |bytes| write_durably(&path, &bytes, Access::Shared))
+    let Ok(bytes) = wire::encode(spec) else { return Ok(()) };
+    write_durably(&folder.kept_job(&spec.digest()), &bytes, Access::Shared)?;
+    match spec.architecture.releases_model() {
+        true => write_durably(&folder.followed_job(), &bytes, Access::Shared),
+        false => Ok(()),
+    }
+}
+
+/// The job whose versions are served; `None` where none was followed so far.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn followed_job(folder: &Folder) -> Result<Option<JobSpec>, FolderError> {
+    let path = folder.followed_job();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let spec = wire::decode::<JobSpec>(&read(&path)?, wire::OBJECT_BYTES_MAX);
+    spec.map(Some).map_err(|_| FolderError::Content { path, expected: "the job that is followed" })
 }
 
 /// A job that was followed once; `None` where it never was.

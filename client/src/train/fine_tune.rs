@@ -213,8 +213,7 @@ pub fn fine_tune(
     let FineTuning { epochs_max: epochs, learning_rate, batch, seed } = tuning;
     let training = OrdinaryTraining { epochs, learning_rate, batch, seed };
     let mut search = Search { trainer, rows, best, failed: None };
-    trainer
-        .fit_watched(released, &rows.train, &training, &mut |epochs, weights| search.look(epochs, weights))?;
+    trainer.fit(released, &rows.train, &training, &mut |epochs, weights| search.look(epochs, weights))?;
     match search.failed {
         Some(error) => Err(error),
         None => Ok(search.best),

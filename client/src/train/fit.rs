@@ -26,7 +26,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError::NoLogits`] for a bare vector, else as [`Trainer::clipped_sum`].
-    pub fn fit_watched(
+    pub fn fit(
         &self,
         weights: &[f64],
         observations: &Observations,

@@ -30,6 +30,7 @@ use crate::train::lane::Lane;
 use crate::train::ordinary::{Adam, AfterEpoch, OrdinaryTraining, go_on, merchant_training};
 use crate::train::private_stream::PrivateStreams;
 use crate::train::slots::SparseSink;
+use crate::train::sum::{check_clipping, check_weights, merchant_contribution, sum_of};
 use factorization::{Factorization, Shopper};
 use geometry::Geometry;
 use worker::{Round, Worker};
@@ -118,14 +119,10 @@ impl ItemTrainer {
         round: RoundId,
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        self.check_clipping(clipping)?;
+        check_clipping(self.parameters, clipping)?;
         let new_sink = || ShopperSum::new(clipping);
         let sums = self.contributions::<f32, _>(weights, sequences, enters, round, &new_sink)?;
-        let total = sums.into_iter().reduce(|mut total, sum| {
-            total.merge(sum);
-            total
-        });
-        Ok(total.unwrap_or_else(|| ShopperSum::new(clipping)).finish())
+        Ok(sum_of(sums, clipping))
     }
 
     /// What a whole merchant's ordinary training changes, reversed, times its number of shoppers: one contribution, clipped and
@@ -143,41 +140,23 @@ impl ItemTrainer {
         round: RoundId,
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        self.check_clipping(clipping)?;
+        check_clipping(self.parameters, clipping)?;
         let training = match &self.model {
             Model::Network(geometry) => geometry.model.training,
             Model::Factorization(_) => return Err(TrainError::Architecture),
         };
         let training = merchant_training(&training, &self.secret, round);
-        let trained = self.fit(weights, sequences, &training)?;
+        let trained = self.fit(weights, sequences, &training, &mut go_on)?;
         let shoppers = sequences.iter().filter(|(_, items)| items.len() >= self.items_min()).count();
-        let mut sum = ShopperSum::new(clipping);
-        if shoppers > 0 {
-            let pairs = weights.iter().zip(&trained);
-            let change: Vec<f64> = pairs.map(|(start, end)| (start - end) * shoppers as f64).collect();
-            sum.add(&change);
-        }
-        Ok(sum.finish())
+        Ok(merchant_contribution(weights, &trained, shoppers, clipping))
     }
 
     /// New weights after ordinary training on all shoppers together, on one thread: the same on every machine of a kind.
+    /// Watched after every epoch.
     ///
     /// # Errors
     /// As [`ItemTrainer::clipped_sum`].
     pub fn fit(
-        &self,
-        weights: &[f64],
-        sequences: &Sequences,
-        training: &OrdinaryTraining,
-    ) -> Result<Vec<f64>, TrainError> {
-        self.fit_watched(weights, sequences, training, &mut go_on)
-    }
-
-    /// [`ItemTrainer::fit`], watched after every epoch.
-    ///
-    /// # Errors
-    /// As [`ItemTrainer::clipped_sum`].
-    pub fn fit_watched(
         &self,
         weights: &[f64],
         sequences: &Sequences,
@@ -210,17 +189,8 @@ impl ItemTrainer {
         }
     }
 
-    fn check_clipping(&self, clipping: &ClippingParameters) -> Result<(), TrainError> {
-        if clipping.parameters() != self.parameters {
-            return Err(TrainError::Clipping { expected: self.parameters, found: clipping.parameters() });
-        }
-        Ok(())
-    }
-
     fn check(&self, weights: &[f64], sequences: &Sequences) -> Result<(), TrainError> {
-        if weights.len() != self.parameters {
-            return Err(TrainError::Weights { expected: self.parameters, found: weights.len() });
-        }
+        check_weights(self.parameters, weights)?;
         let known = |items: &[u32]| items.iter().all(|item| (*item as usize) < self.items());
         if !sequences.iter().all(|(_, items)| known(items)) {
             return Err(TrainError::Rows);

@@ -58,7 +58,7 @@ impl JobTrainer {
     /// leaves the merchant.
     ///
     /// # Errors
-    /// [`TrainError`]; nothing depends on rows.
+    /// [`TrainError`], [`TrainError::Architecture`] for a metrics job (see [`JobTrainer::measuring`]); nothing depends on rows.
     pub fn new(job: &JobSpec, device: &DeviceChoice, secret: [u8; 32]) -> Result<Self, TrainError> {
         let training = match &job.architecture {
             Architecture::Sequence(model) => Some(model.training),
@@ -75,6 +75,7 @@ impl JobTrainer {
             (Architecture::Sequence(_), _) => {
                 Engine::Sequence(Box::new(SequenceTrainer::new(&job.model(), device, secret)?))
             }
+            // Refuses what is not of its family: metrics, and models of items for a task without any.
             _ => Engine::Linear(Trainer::new(&job.model(), device)?),
         };
         Ok(JobTrainer {
@@ -149,7 +150,7 @@ impl JobTrainer {
     ///
     /// # Errors
     /// [`TrainError::Statistics`] for models that are released statistics, else as [`JobTrainer::clipped_sum`].
-    pub fn fit_watched(
+    pub fn fit(
         &self,
         weights: &[f64],
         data: &TrainingData,
@@ -158,13 +159,13 @@ impl JobTrainer {
     ) -> Result<Vec<f64>, TrainError> {
         match (&self.engine, data) {
             (Engine::Linear(trainer), TrainingData::Observations(rows)) => {
-                trainer.fit_watched(weights, rows, training, after_epoch)
+                trainer.fit(weights, rows, training, after_epoch)
             }
             (Engine::Sequence(trainer), TrainingData::Observations(rows)) => {
-                trainer.fit_watched(weights, rows, training, after_epoch)
+                trainer.fit(weights, rows, training, after_epoch)
             }
             (Engine::Items(trainer), TrainingData::Items(items)) => {
-                trainer.fit_watched(weights, items, training, after_epoch)
+                trainer.fit(weights, items, training, after_epoch)
             }
             (Engine::Statistics { .. }, _) => Err(TrainError::Statistics),
             _ => Err(TrainError::Data),

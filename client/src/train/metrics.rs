@@ -26,6 +26,7 @@ use crate::model::DeviceChoice;
 use crate::recommend::ItemItem;
 
 use super::items::{ItemScorer, ItemTrainer};
+use super::sum::{check_clipping, sum_of};
 use super::{JobTrainer, TrainError};
 
 /// What a merchant holds out of training: the same rows as in its own evaluation.
@@ -154,31 +155,26 @@ impl MetricsTrainer {
         enters: &(dyn Fn(ShopperKey) -> bool + Sync),
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        if clipping.parameters() != self.words {
-            return Err(TrainError::Clipping { expected: self.words, found: clipping.parameters() });
-        }
-        let mut sum = ShopperSum::new(clipping);
+        check_clipping(self.words, clipping)?;
         match (&self.scorer, data) {
             (Scorer::Ranking { layout, k, items, model }, HeldOut::Items(sequences)) => {
                 let held: Vec<Held<'_>> = sequences.test().filter(|held| enters(held.key)).collect();
-                let figures = held.par_iter().map_init(
-                    || vec![0.0; *items],
-                    |scores, held| {
-                        model.scores(held.history, scores)?;
-                        let place = rank(scores, held.history, held.target);
-                        Ok((held.history.len(), RankingFigures::of_rank(place, *k)))
-                    },
-                );
-                let figures: Vec<(usize, RankingFigures)> = figures.collect::<Result<_, TrainError>>()?;
-                for (train_items, figures) in figures {
-                    let (words, values) = layout.contribution(train_items, figures);
+                let new_sum = || (ShopperSum::new(clipping), vec![0.0; *items]);
+                let sums = held.par_iter().try_fold(new_sum, |(mut sum, mut scores), held| {
+                    model.scores(held.history, &mut scores)?;
+                    let figures = RankingFigures::of_rank(rank(&scores, held.history, held.target), *k);
+                    let (words, values) = layout.contribution(held.history.len(), figures);
                     let values = values.map(|value| -value);
                     let block = SparseBlock { start: words[0] as usize, values: &values };
                     sum.add_sparse(std::iter::once(block));
-                }
+                    Ok((sum, scores))
+                });
+                let sums = sums.map(|sum| sum.map(|(sum, _)| sum)).collect::<Result<_, TrainError>>()?;
+                Ok(sum_of(sums, clipping))
             }
             (Scorer::Predictions { layout, trainer, weights }, HeldOut::Rows { test, train_rows }) => {
                 let logits = trainer.logits(weights, test)?;
+                let mut sum = ShopperSum::new(clipping);
                 for shopper in test.shoppers.iter().filter(|shopper| enters(shopper.key)) {
                     let rows = shopper.start..shopper.end;
                     let trained = train_rows.get(&shopper.key).copied().unwrap_or(0);
@@ -187,10 +183,10 @@ impl MetricsTrainer {
                     values.iter_mut().for_each(|value| *value = -*value);
                     sum.add(&values);
                 }
+                Ok(sum.finish())
             }
-            _ => return Err(TrainError::Data),
+            _ => Err(TrainError::Data),
         }
-        Ok(sum.finish())
     }
 }
 

@@ -27,8 +27,8 @@ pub struct OrdinaryTraining {
 /// Is shown the number of epochs done and the weights after each epoch, and says whether to go on.
 pub type AfterEpoch<'a> = dyn FnMut(u32, &[f64]) -> ControlFlow<()> + Send + 'a;
 
-/// Goes on to the last epoch.
-pub(super) fn go_on(_: u32, _: &[f64]) -> ControlFlow<()> {
+/// An [`AfterEpoch`] that goes on to the last epoch.
+pub fn go_on(_: u32, _: &[f64]) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 

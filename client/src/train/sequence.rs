@@ -25,6 +25,7 @@ use crate::train::lane::Lane;
 use crate::train::ordinary::{AfterEpoch, OrdinaryTraining, go_on, merchant_training};
 use crate::train::private_stream::PrivateStreams;
 use crate::train::slots::SparseSink;
+use crate::train::sum::{check_clipping, check_weights, merchant_contribution, sum_of};
 use crate::train::{TrainError, check_rows};
 use layout::Layout;
 use scorer::check_inputs;
@@ -85,14 +86,10 @@ impl SequenceTrainer {
         round: RoundId,
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        self.check_clipping(clipping)?;
+        check_clipping(self.parameters, clipping)?;
         let new_sink = || ShopperSum::new(clipping);
         let sums = self.contributions::<f32, _>(weights, observations, enters, round, &new_sink)?;
-        let total = sums.into_iter().reduce(|mut total, sum| {
-            total.merge(sum);
-            total
-        });
-        Ok(total.unwrap_or_else(|| ShopperSum::new(clipping)).finish())
+        Ok(sum_of(sums, clipping))
     }
 
     /// What a whole merchant's ordinary training changes, reversed, times its number of shoppers: one contribution, clipped and
@@ -110,37 +107,19 @@ impl SequenceTrainer {
         round: RoundId,
         clipping: &ClippingParameters,
     ) -> Result<(ClippedSum, ClipTally), TrainError> {
-        self.check_clipping(clipping)?;
+        check_clipping(self.parameters, clipping)?;
         let training = merchant_training(&self.layout.model.training, &self.secret, round);
-        let trained = self.fit(weights, observations, &training)?;
+        let trained = self.fit(weights, observations, &training, &mut go_on)?;
         let shoppers = observations.shoppers.iter().filter(|shopper| shopper.end > shopper.start).count();
-        let mut sum = ShopperSum::new(clipping);
-        if shoppers > 0 {
-            let pairs = weights.iter().zip(&trained);
-            let change: Vec<f64> = pairs.map(|(start, end)| (start - end) * shoppers as f64).collect();
-            sum.add(&change);
-        }
-        Ok(sum.finish())
+        Ok(merchant_contribution(weights, &trained, shoppers, clipping))
     }
 
     /// New weights after ordinary training on all shoppers together, on one thread: the same on every machine of a kind.
+    /// Watched after every epoch.
     ///
     /// # Errors
     /// As [`SequenceTrainer::clipped_sum`].
     pub fn fit(
-        &self,
-        weights: &[f64],
-        observations: &Observations,
-        training: &OrdinaryTraining,
-    ) -> Result<Vec<f64>, TrainError> {
-        self.fit_watched(weights, observations, training, &mut go_on)
-    }
-
-    /// [`SequenceTrainer::fit`], watched after every epoch.
-    ///
-    /// # Errors
-    /// As [`SequenceTrainer::clipped_sum`].
-    pub fn fit_watched(
         &self,
         weights: &[f64],
         observations: &Observations,
@@ -158,7 +137,7 @@ impl SequenceTrainer {
     /// # Errors
     /// [`TrainError::Weights`], [`TrainError::Compute`].
     pub fn scorer(&self, weights: &[f64]) -> Result<SequenceScorer, TrainError> {
-        self.check_weights(weights)?;
+        check_weights(self.parameters, weights)?;
         SequenceScorer::new(&self.layout, weights, &self.device).map_err(TrainError::Compute)
     }
 
@@ -171,22 +150,8 @@ impl SequenceTrainer {
         self.lane.run(|| scorer.logits(observations))
     }
 
-    fn check_clipping(&self, clipping: &ClippingParameters) -> Result<(), TrainError> {
-        if clipping.parameters() != self.parameters {
-            return Err(TrainError::Clipping { expected: self.parameters, found: clipping.parameters() });
-        }
-        Ok(())
-    }
-
-    fn check_weights(&self, weights: &[f64]) -> Result<(), TrainError> {
-        if weights.len() != self.parameters {
-            return Err(TrainError::Weights { expected: self.parameters, found: weights.len() });
-        }
-        Ok(())
-    }
-
     fn check(&self, weights: &[f64], observations: &Observations) -> Result<(), TrainError> {
-        self.check_weights(weights)?;
+        check_weights(self.parameters, weights)?;
         check_inputs(&self.layout, observations)?;
         check_rows(observations)
     }

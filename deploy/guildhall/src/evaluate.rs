@@ -14,12 +14,10 @@ use guildhall_client::evaluate::activity::ActivityGroups;
 use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::{ListFigures, PROTOCOL, RankingFigures};
 use guildhall_client::evaluate::{FigureSummary, best_f1, calibration_error, log_loss};
-use guildhall_client::folder::read;
-use guildhall_client::model_store::{FineTunedCopy, ModelStore, StoredModel};
+use guildhall_client::model_store::{self, FineTunedCopy, ModelStore, StoredModel};
 use guildhall_client::recommend::blend::top;
 use guildhall_shared::id::Name;
 use guildhall_shared::job::JobSpec;
-use guildhall_shared::wire;
 use serde::Serialize;
 
 use crate::comparison::{Baselines as LabelBaselines, FiguresByMethod};
@@ -150,9 +148,14 @@ pub fn run(config: &Path, version: Option<u32>) -> Result<Evaluation, CommandErr
 
 /// The job that a client follows.
 pub fn followed_job(config: &ClientConfig) -> Result<JobSpec, CommandError> {
-    let path = config.folder.followed_job();
-    let bytes = read(&path).context("this client has not followed a job so far")?;
-    wire::decode(&bytes, wire::OBJECT_BYTES_MAX).context(path.display())
+    let folder = &config.folder;
+    let nothing = || {
+        CommandError::message(format!(
+            "{}: this client has not followed a job so far",
+            folder.path().display()
+        ))
+    };
+    model_store::followed_job(folder).context(folder.path().display())?.ok_or_else(nothing)
 }
 
 /// The newest version that a client keeps, or the one asked for.

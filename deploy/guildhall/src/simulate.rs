@@ -10,7 +10,6 @@ use guildhall_client::evaluate::paired::{Difference, mean_difference};
 use guildhall_privacy::accountant::Calibration;
 use guildhall_privacy::plan::{PlanReport, Verdict};
 use guildhall_shared::job::{JobSpec, NoiseCalibration as _, PrivacySpec};
-use guildhall_shared::model_spec::Architecture;
 use serde::Serialize;
 
 use crate::comparison::{Baselines, FiguresByMethod};
@@ -122,7 +121,7 @@ pub fn run(
 ) -> Result<Simulation, CommandError> {
     let file = JobFile::read(job_file, Some(data))?;
     let job = overrides.apply(file.job.clone())?;
-    if matches!(job.architecture, Architecture::Metrics(_)) {
+    if !job.architecture.releases_model() {
         return Err(CommandError::message(
             "a metrics job measures a model that merchants were given, and there is none here: `guildhall plan` says what its noise will do to the figures",
         ));

@@ -1,4 +1,5 @@
 use guildhall_shared::model_state::ModelState;
+use guildhall_shared::wire;
 
 use super::*;
 use crate::folder::{Access, write_durably};

@@ -1,3 +1,5 @@
+use guildhall_shared::model_spec::{Architecture, MeasuredFigures, Metrics};
+
 use super::*;
 use crate::folder::create_private;
 use crate::participant::test_job;
@@ -29,4 +31,30 @@ fn jobs_come_back_by_their_digest_and_nothing_else_does() {
     let error = kept_job(&folder, &second.digest()).unwrap_err().to_string();
     assert!(error.contains("the job that the folder is named after"), "{error}");
     assert_eq!(kept_job(&folder, &first.digest()).unwrap(), Some(first));
+}
+
+#[test]
+fn the_followed_job_is_the_newest_that_releases_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::at(dir.path());
+    assert_eq!(followed_job(&folder).unwrap(), None);
+    let first = test_job();
+    let second = JobSpec { purpose: "another".into(), ..first.clone() };
+    let metrics = Metrics {
+        job: first.digest(),
+        model: Digest([7; 32]),
+        figures: MeasuredFigures::Ranking { k: 10 },
+        groups: vec![0],
+    };
+    let measuring = JobSpec { architecture: Architecture::Metrics(metrics), ..first.clone() };
+    for (spec, expected) in [(&first, &first), (&measuring, &first), (&second, &second)] {
+        create_private(&folder.models(&spec.digest())).unwrap();
+        keep_job(&folder, spec).unwrap();
+        assert_eq!(followed_job(&folder).unwrap().as_ref(), Some(expected));
+        assert_eq!(kept_job(&folder, &spec.digest()).unwrap().as_ref(), Some(spec));
+    }
+
+    std::fs::write(folder.followed_job(), b"no job").unwrap();
+    let error = followed_job(&folder).unwrap_err().to_string();
+    assert!(error.contains("job.followed") && error.contains("the job that is followed"), "{error}");
 }

@@ -214,7 +214,7 @@ fn validation_rows_choose_and_do_not_train() {
             ends.push(bits(weights));
             ControlFlow::Continue(())
         };
-        trainer(&job).fit_watched(&start, &rows.train, &training, keep).unwrap();
+        trainer(&job).fit(&start, &rows.train, &training, keep).unwrap();
         ends
     };
     let before = ends(&splits);

@@ -108,7 +108,7 @@ fn a_merchants_update_is_what_its_training_changed() {
     assert_eq!(tally.added, 1);
     let Architecture::Sequence(model) = &spec.architecture else { panic!("a sequence classifier") };
     let training = merchant_training(&model.training, &[7; 32], ROUND);
-    let trained = trainer.fit(&start, &people, &training).unwrap();
+    let trained = trainer.fit(&start, &people, &training, &mut go_on).unwrap();
     let change: Vec<f64> = start.iter().zip(&trained).map(|(start, end)| 9.0 * (start - end)).collect();
     assert!(change.iter().any(|x| x.abs() > 1e-3));
     let mut expected = ShopperSum::new(&clipping);
@@ -122,7 +122,7 @@ fn the_same_seed_gives_the_same_weights() {
         let (start, people) = (weights(&spec, 5), shoppers(&spec, 9, 3, 6));
         let fit = |seed: u64| {
             let training = OrdinaryTraining { epochs: 2, learning_rate: 0.01, batch: 4, seed };
-            trainer(&spec).fit(&start, &people, &training).unwrap()
+            trainer(&spec).fit(&start, &people, &training, &mut go_on).unwrap()
         };
         assert_eq!(bits(&fit(1)), bits(&fit(1)));
         assert_ne!(fit(1), fit(2));

@@ -11,7 +11,7 @@ fn training(epochs: u32, batch: usize, learning_rate: f64) -> OrdinaryTraining {
 
 fn fit(spec: &ModelSpec, start: &[f64], people: &Observations, training: &OrdinaryTraining) -> Vec<f64> {
     let trainer = Trainer::new(spec, &DeviceChoice::Cpu).unwrap();
-    trainer.fit_watched(start, people, training, &mut go_on).unwrap()
+    trainer.fit(start, people, training, &mut go_on).unwrap()
 }
 
 /// Adam's first step has the size of the learning rate, against the sign of the mean gradient.
@@ -46,7 +46,7 @@ fn no_epochs_change_nothing_and_whoever_watches_may_end_it() {
         seen.push((epoch, bits(weights)));
         if epoch == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let ended = trainer.fit_watched(&start, &people, &training(9, 4, 0.1), watch).unwrap();
+    let ended = trainer.fit(&start, &people, &training(9, 4, 0.1), watch).unwrap();
     let after = |epochs| bits(&fit(&spec, &start, &people, &training(epochs, 4, 0.1)));
     assert_eq!(seen, [(1, after(1)), (2, after(2))]);
     assert_eq!(bits(&ended), after(2));
@@ -58,7 +58,7 @@ fn what_cannot_be_trained_is_refused() {
     let people = observations(3, &shoppers(4, 2, 3, 2));
     let refused = |spec: &ModelSpec, weights: &[f64]| {
         let trainer = Trainer::new(spec, &DeviceChoice::Cpu).unwrap();
-        trainer.fit_watched(weights, &people, &training(1, 4, 0.1), &mut go_on).unwrap_err()
+        trainer.fit(weights, &people, &training(1, 4, 0.1), &mut go_on).unwrap_err()
     };
     assert!(matches!(refused(&vector, &[0.0; 3]), TrainError::NoLogits));
     assert!(matches!(refused(&logistic(3), &[0.0; 3]), TrainError::Weights { expected: 4, found: 3 }));

@@ -80,7 +80,7 @@ fn a_factorisation_learns_who_belongs_together() {
     }
     let spec = factorization();
     let training = OrdinaryTraining { epochs: 60, learning_rate: 0.02, batch: 8, seed: 1 };
-    let trained = trainer(&spec).fit(&weights(&spec, 6), &people, &training).unwrap();
+    let trained = trainer(&spec).fit(&weights(&spec, 6), &people, &training, &mut go_on).unwrap();
     let scorer = trainer(&spec).scorer(&trained).unwrap();
     for item in 0..ITEMS as u32 {
         let scores = scorer.scores(&[item]).unwrap();

@@ -26,7 +26,7 @@ fn every_network_overfits_a_tiny_set() {
         for negatives in [0, 4] {
             let spec = model(encoder, negatives).with_width(8);
             let start: Vec<f64> = weights(&spec, 1).iter().map(|w| 0.5 * w).collect();
-            let trained = trainer(&spec).fit(&start, &circle(), &training(150, 0.02)).unwrap();
+            let trained = trainer(&spec).fit(&start, &circle(), &training(150, 0.02), &mut go_on).unwrap();
             let scorer = trainer(&spec).scorer(&trained).unwrap();
             let right = (0..ITEMS).filter(|item| {
                 let history = [*item as u32, ((item + 1) % ITEMS) as u32];
@@ -49,7 +49,8 @@ fn two_towers_overfit_a_tiny_set() {
     }
     for negatives in [0, 4] {
         let spec = model(ItemEncoder::TwoTower { tags: 3, hidden: 16 }, negatives).with_width(8);
-        let trained = trainer(&spec).fit(&weights(&spec, 1), &pairs, &training(200, 0.03)).unwrap();
+        let trained =
+            trainer(&spec).fit(&weights(&spec, 1), &pairs, &training(200, 0.03), &mut go_on).unwrap();
         let scorer = trainer(&spec).scorer(&trained).unwrap();
         let right =
             (0..ITEMS).filter(|item| best(&scorer.scores(&[*item as u32]).unwrap()) == (item + 5) % ITEMS);
@@ -84,8 +85,9 @@ fn rounds_of_contributions_learn_too() {
 fn the_same_seed_gives_the_same_weights() {
     for spec in models() {
         let start = weights(&spec, 3);
-        let fit =
-            |training: &OrdinaryTraining| trainer(&spec).fit(&start, &shoppers(20, 4), training).unwrap();
+        let fit = |training: &OrdinaryTraining| {
+            trainer(&spec).fit(&start, &shoppers(20, 4), training, &mut go_on).unwrap()
+        };
         let first = fit(&training(2, 0.01));
         assert_eq!(bits(&first), bits(&fit(&training(2, 0.01))));
         assert_ne!(first, fit(&OrdinaryTraining { seed: 4, ..training(2, 0.01) }));
@@ -105,7 +107,7 @@ fn a_merchants_update_is_what_its_training_changed() {
     let Architecture::NextItem(model) = &spec.architecture else { panic!("a network") };
     let ordinary = merchant_training(&model.training, &[7; 32], round);
     assert_eq!((ordinary.epochs, ordinary.batch), (3, 4));
-    let trained = trainer.fit(&start, &people, &ordinary).unwrap();
+    let trained = trainer.fit(&start, &people, &ordinary, &mut go_on).unwrap();
     let change: Vec<f64> = start.iter().zip(&trained).map(|(start, end)| 9.0 * (start - end)).collect();
     let mut expected = ShopperSum::new(&clipping);
     expected.add(&change);

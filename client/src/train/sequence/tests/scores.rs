@@ -18,7 +18,7 @@ fn every_classifier_overfits_a_tiny_set() {
         let spec = changed(model(encoder, 8), |model| model.width = 12);
         let people = told_by_a_step(&spec);
         let training = OrdinaryTraining { epochs: 120, learning_rate: 0.02, batch: 8, seed: 1 };
-        let trained = trainer(&spec).fit(&weights(&spec, 1), &people, &training).unwrap();
+        let trained = trainer(&spec).fit(&weights(&spec, 1), &people, &training, &mut go_on).unwrap();
         let logits = trainer(&spec).logits(&trained, &people).unwrap();
         let right = logits.iter().zip(&people.labels).filter(|(z, y)| (**z > 0.0) == (**y > 0.5)).count();
         assert!(right >= people.rows() - 1, "{spec:?}: {right} of {}", people.rows());
