@@ -4,12 +4,18 @@
 //! so its contribution is some rows, in order, and one dense block behind them.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Error, Result, Tensor};
+use candle_core::{Device, Error, Result, Tensor};
 use guildhall_privacy::clip::{ShopperSum, SparseBlock};
 use guildhall_shared::model_spec::ParameterSpec;
 
 use crate::model::sequence::real::Real;
 use crate::model::sequence::{Kernels, Layers, SlotGradients, with_values};
+
+/// Most shoppers of a batch. A merchant with few pays for the places they leave empty, and a core is as fast with 4 as with 64;
+/// other devices want much at once.
+pub(super) fn slots_max(device: &Device) -> usize {
+    if device.is_cpu() { 16 } else { 64 }
+}
 
 /// Where everything is in the flat vector of parameters.
 #[derive(Clone, Debug)]

@@ -13,14 +13,12 @@ use crate::model::sequence::item_encoder::{encode, hiding_places};
 use crate::model::sequence::real::Real;
 use crate::model::sequence::with_values;
 use crate::train::private_stream::PrivateStreams;
-use crate::train::slots::{RowSource, SlotLayers, SparseSink, way_back};
+use crate::train::slots::{RowSource, SlotLayers, SparseSink, slots_max, way_back};
 
 /// Numbers of one activation of a whole batch that are worth computing together.
 const BATCH_VALUES: usize = 1 << 15;
 /// Numbers of all slots' weights together.
 const WEIGHT_VALUES_MAX: usize = 1 << 26;
-/// Most slots of a batch.
-const SLOTS_MAX: usize = 64;
 
 /// What all threads share in a round: released weights, and what follows from them.
 pub(super) struct Round<'a, T> {
@@ -129,7 +127,7 @@ impl Bucket {
         let layout = &round.geometry.layout;
         let by_batch = BATCH_VALUES / (positions * layout.width).max(1);
         let by_weights = WEIGHT_VALUES_MAX / layout.tensor_values().max(1);
-        let slots = by_batch.min(by_weights).clamp(1, SLOTS_MAX);
+        let slots = by_batch.min(by_weights).clamp(1, slots_max(round.device));
         Ok(Bucket {
             positions,
             slots: std::iter::repeat_with(Slot::default).take(slots).collect(),

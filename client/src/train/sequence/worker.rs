@@ -10,14 +10,12 @@ use super::pass::Pass;
 use crate::data::observations::{Observations, ShopperRows};
 use crate::model::sequence::real::Real;
 use crate::train::private_stream::{PrivateStreams, ShopperStream};
-use crate::train::slots::{RowSource, RowSum, SlotLayers, SparseSink, logit_slope};
+use crate::train::slots::{RowSource, RowSum, SlotLayers, SparseSink, logit_slope, slots_max};
 
 /// Numbers of one activation of a whole batch that are worth computing together.
 const BATCH_VALUES: usize = 1 << 16;
 /// Numbers of all slots' weights together.
 const WEIGHT_VALUES_MAX: usize = 1 << 26;
-/// Most slots of a batch.
-const SLOTS_MAX: usize = 64;
 
 /// What all threads share in a round.
 pub(super) struct Round<'a, T> {
@@ -100,7 +98,7 @@ impl<T: Real> Bucket<T> {
         let layout = round.layout;
         let by_batch = BATCH_VALUES / (rows * (layout.steps() + layout.model.shape.fixed)).max(1);
         let by_weights = WEIGHT_VALUES_MAX / layout.parameters.tensor_values().max(1);
-        let slots = by_batch.min(by_weights).clamp(1, SLOTS_MAX);
+        let slots = by_batch.min(by_weights).clamp(1, slots_max(round.device));
         Ok(Bucket {
             rows,
             slots: std::iter::repeat_with(Slot::default).take(slots).collect(),
