@@ -5,7 +5,7 @@
 //! cores anew for each product: on Linux by reading /proc/cpuinfo. Two environment variables are the only way to tell it not
 //! to, and a program can set none of its own without `unsafe`: so it starts itself over with them, as the same process.
 
-use std::env::{self, VarError};
+use std::env;
 use std::num::NonZeroUsize;
 use std::process::Command;
 use std::thread;
@@ -26,18 +26,17 @@ pub struct ThreadsError {
 /// More are a slip of the pen.
 const THREADS_MAX: usize = 1_024;
 
-/// Starts the threads that train: as many as are asked for, else as [`THREADS`] says. To be called once, before anything else is
-/// done: on Unix it may start the program over, with the same arguments and process id.
+/// Starts the threads that train: as many as are asked for, else as [`THREADS`] says. To be called once, before any work: on
+/// Unix it may start the program over, with the same arguments and process id.
 ///
 /// # Errors
 /// [`ThreadsError`]. Where the program cannot be started over it goes on as it is, only slower.
 pub fn start(asked: Option<NonZeroUsize>) -> Result<(), ThreadsError> {
     let threads = match asked {
         Some(threads) => threads,
-        None => match env::var(THREADS) {
-            Ok(text) => parse(&text)?,
-            Err(VarError::NotPresent) => of_machine(),
-            Err(VarError::NotUnicode(text)) => parse(&text.to_string_lossy())?,
+        None => match env::var_os(THREADS) {
+            Some(text) => parse(&text.to_string_lossy())?,
+            None => of_machine(),
         },
     };
     let told = |(name, value): &(&str, &str)| env::var(name).is_ok_and(|found| found == *value);

@@ -38,14 +38,14 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("GUILDHALL_LOG").unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    if let Err(error) = guildhall_client::threads::start(None) {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
-    }
     let cli = match cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    if let Err(error) = guildhall_client::threads::start(None) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
