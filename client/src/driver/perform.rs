@@ -224,9 +224,7 @@ impl Client {
 
     /// Serves a version; one that takes long to prepare as soon as it is.
     fn publish(&self, version: u32, model: Digest, state: &Arc<ModelState>) {
-        let Some(job) = self.job.as_ref().filter(|job| job.spec.architecture.releases_model()) else {
-            return;
-        };
+        let Some(job) = self.answering() else { return };
         // What is to be had at once is served at once where nothing else is.
         if job.spec.task.items().is_none() || self.service.newest().is_none() {
             publish(&self.service, ServedModel::new(&job.spec, &job.label, version, model, state));
@@ -289,11 +287,15 @@ impl Client {
         });
     }
 
+    /// The open job, if its models are what is served.
+    fn answering(&self) -> Option<&OpenJob> {
+        self.job.as_ref().filter(|job| job.spec.architecture.releases_model())
+    }
+
     fn note_epsilon(&self) {
         // ε is shown beside the model that is served.
         let served = self.service.newest().map(|model| model.job.clone());
-        let answering = self.job.as_ref().filter(|job| job.spec.architecture.releases_model());
-        let followed = answering.map(|job| &job.spec.name);
+        let followed = self.answering().map(|job| &job.spec.name);
         self.books.note_epsilon(&self.service, followed.or(served.as_ref()));
     }
 }

@@ -28,14 +28,18 @@ pub struct FigureSummary {
 }
 
 impl FigureSummary {
-    /// The AUC of what each merchant's rows were given.
-    pub fn of(scored: &BTreeMap<Name, Scored>) -> Self {
-        let per_merchant: BTreeMap<Name, Option<f64>> =
-            scored.iter().map(|(name, rows)| (name.clone(), auc(&rows.logits, &rows.labels))).collect();
+    /// Of a figure of each merchant, and of all rows together.
+    pub fn new(per_merchant: BTreeMap<Name, Option<f64>>, micro: Option<f64>) -> Self {
         let known: Vec<f64> = per_merchant.values().flatten().copied().collect();
         let r#macro = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+        FigureSummary { r#macro, micro, per_merchant }
+    }
+
+    /// The AUC of what each merchant's rows were given.
+    pub fn of(scored: &BTreeMap<Name, Scored>) -> Self {
+        let of_merchant = |(name, rows): (&Name, &Scored)| (name.clone(), auc(&rows.logits, &rows.labels));
         let logits: Vec<f32> = scored.values().flat_map(|rows| rows.logits.iter().copied()).collect();
         let labels: Vec<f32> = scored.values().flat_map(|rows| rows.labels.iter().copied()).collect();
-        FigureSummary { r#macro, micro: auc(&logits, &labels), per_merchant }
+        FigureSummary::new(scored.iter().map(of_merchant).collect(), auc(&logits, &labels))
     }
 }

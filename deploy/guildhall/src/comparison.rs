@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use guildhall_client::data::observations::{Observations, Splits};
-use guildhall_client::evaluate::FigureSummary;
-use guildhall_client::evaluate::Scored;
+use guildhall_client::evaluate::{FigureSummary, Scored};
 use guildhall_client::train::baseline::{Baseline, FinalFit, Tuning};
 use guildhall_shared::id::Name;
 use guildhall_shared::task::Task;

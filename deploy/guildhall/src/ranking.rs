@@ -243,15 +243,9 @@ impl RanksByMethod {
 
 fn summary(ranks: &Ranks, pick: fn(&RankingFigures) -> f64) -> FigureSummary {
     let figure = |ranks: &[Option<u32>]| RankingFigures::mean(ranks, K).map(|figures| pick(&figures));
-    let per_merchant: BTreeMap<Name, Option<f64>> =
-        ranks.iter().map(|(name, ranks)| (name.clone(), figure(ranks))).collect();
-    let known: Vec<f64> = per_merchant.values().flatten().copied().collect();
     let all: Vec<Option<u32>> = ranks.values().flatten().copied().collect();
-    FigureSummary {
-        r#macro: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
-        micro: figure(&all),
-        per_merchant,
-    }
+    let per_merchant = ranks.iter().map(|(name, ranks)| (name.clone(), figure(ranks))).collect();
+    FigureSummary::new(per_merchant, figure(&all))
 }
 
 /// Second less first, over the shoppers of all merchants.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use guildhall_client::data::sequences::Sequences;
 use guildhall_client::data::{SimulationConfig, items_by_merchant};
+use guildhall_client::evaluate::FigureSummary;
 use guildhall_client::evaluate::paired::Difference;
 use guildhall_client::evaluate::ranking::PROTOCOL;
 use guildhall_client::recommend::Statistics;
@@ -168,10 +169,7 @@ impl SimulatedRanking {
     pub fn to_text(&self) -> String {
         let mut rows =
             vec![["", "NDCG@10 macro", "micro", "HR@10 macro", "micro"].map(String::from).to_vec()];
-        let mut row = |name: &str,
-                       pick: &dyn Fn(
-            &FiguresByMethod,
-        ) -> Option<guildhall_client::evaluate::FigureSummary>| {
+        let mut row = |name: &str, pick: &dyn Fn(&FiguresByMethod) -> Option<FigureSummary>| {
             if let (Some(ndcg), Some(hr)) = (pick(&self.ndcg_at_10), pick(&self.hr_at_10)) {
                 let figures = [ndcg.r#macro, ndcg.micro, hr.r#macro, hr.micro].map(figure);
                 rows.push(std::iter::once(name.to_string()).chain(figures).collect());
